@@ -1,0 +1,16 @@
+/* command: the table of sub-commands. Adding one is a file in this folder and a line here. */
+#include "master/command/command.h"
+
+#include <stddef.h>
+
+const struct command commands[] = {
+    {"run", "[-c FILE] [-f]", "start the gateway, in the background unless -f (the default command)",
+     command_run},
+    {"check", "[-c FILE]", "find everything that is wrong with a configuration", command_check},
+    {"reload", "[-c FILE]", "read the configuration anew, with no request lost", command_reload},
+    {"stop", "[-c FILE]", "answer the requests in progress, then exit", command_stop},
+    {"reopen", "[-c FILE]", "open the log files anew", command_reopen},
+    {"status", "[-c FILE] [--json]", "processes, generations, upstreams, counters", command_status},
+    {"config", "--reference | --dump", "all settings there are; the values in effect", command_config},
+    {NULL, NULL, NULL, NULL},
+};

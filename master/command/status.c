@@ -1,0 +1,122 @@
+/* status: `gatehouse status [--json]`: asks the keeper; when that doesn't answer, the master, which knows less. */
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "master/command/client.h"
+
+enum { KEEPER_MS = 2000 };
+
+static const char *text_of(const json_t *object, const char *name)
+{
+    const char *text = json_string_value(json_object_get(object, name));
+    return text ? text : "-";
+}
+
+static json_int_t number_of(const json_t *object, const char *name)
+{
+    return json_integer_value(json_object_get(object, name));
+}
+
+static void print_processes(const json_t *processes)
+{
+    size_t i;
+    json_t *process;
+    printf("\n%-8s %6s %8s  %-9s %10s %11s %9s  %-20s %9s\n", "ROLE", "NUMBER", "PID", "STATE", "GENERATION",
+           "CONNECTIONS", "REQUESTS", "STARTED", "HEARTBEAT");
+    json_array_foreach(processes, i, process)
+    {
+        printf("%-8s %6" JSON_INTEGER_FORMAT " %8" JSON_INTEGER_FORMAT "  %-9s %10" JSON_INTEGER_FORMAT
+               " %11" JSON_INTEGER_FORMAT " %9" JSON_INTEGER_FORMAT "  %-.19s %6" JSON_INTEGER_FORMAT " ms\n",
+               text_of(process, "role"), number_of(process, "number"), number_of(process, "pid"),
+               text_of(process, "state"), number_of(process, "generation"), number_of(process, "connections"),
+               number_of(process, "requests"), text_of(process, "started"),
+               number_of(process, "heartbeat_age_ms"));
+    }
+}
+
+static void print_upstreams(const json_t *upstreams)
+{
+    size_t i, j;
+    json_t *upstream, *endpoint;
+    if (json_array_size(upstreams))
+        printf("\n%-20s %-40s %6s\n", "UPSTREAM", "ENDPOINT", "WEIGHT");
+    json_array_foreach(upstreams, i, upstream)
+    {
+        json_array_foreach(json_object_get(upstream, "endpoints"), j, endpoint)
+        {
+            printf("%-20s %-40s %6" JSON_INTEGER_FORMAT "\n", j ? "" : text_of(upstream, "name"),
+                   text_of(endpoint, "address"), number_of(endpoint, "weight"));
+        }
+    }
+}
+
+static void print_stats(json_t *stats)
+{
+    const char *name;
+    json_t *value;
+    if (json_object_size(stats))
+        printf("\n%-40s %20s\n", "COUNTER", "VALUE");
+    json_object_foreach(stats, name, value)
+    {
+        printf("%-40s %20" JSON_INTEGER_FORMAT "\n", name, json_integer_value(value));
+    }
+}
+
+static void print_status(json_t *status)
+{
+    printf("gatehouse %s, pid %" JSON_INTEGER_FORMAT ", generation %" JSON_INTEGER_FORMAT
+           ", up %" JSON_INTEGER_FORMAT " s\n",
+           text_of(status, "version"), number_of(status, "pid"), number_of(status, "generation"),
+           number_of(status, "uptime_seconds"));
+    print_processes(json_object_get(status, "processes"));
+    print_upstreams(json_object_get(status, "upstreams"));
+    print_stats(json_object_get(status, "stats"));
+    if (number_of(status, "log_lines_dropped"))
+        printf("\n%" JSON_INTEGER_FORMAT " log lines were dropped\n", number_of(status, "log_lines_dropped"));
+}
+
+/* The JSON text of one of the two, to be freed; NULL: neither answers, and a message was printed. */
+static char *ask(const struct client_paths *paths)
+{
+    const char *why = "its socket is not known";
+    char *text = paths->admin ? client_get(paths->admin, "/status", KEEPER_MS, &why) : NULL;
+    if (text)
+        return text;
+    int status = client_order(paths->control, "state", false, &text);
+    if (status == 0)
+        fprintf(stderr, "gatehouse: the keeper: %s: %s; this is what the master knows\n",
+                paths->admin ? paths->admin : "-", why);
+    else if (status > 0) {
+        fprintf(stderr, "gatehouse: %s\n", text);
+        free(text);
+    }
+    return status == 0 ? text : NULL;
+}
+
+int command_status(const struct options *options)
+{
+    struct client_paths paths;
+    json_error_t error;
+    if (client_surplus(options))
+        return 2;
+    if (client_paths(options, &paths))
+        return 1;
+    char *text = ask(&paths);
+    arena_free(&paths.arena);
+    if (!text)
+        return 1;
+    json_t *status = json_loads(text, JSON_REJECT_DUPLICATES, &error);
+    if (!status)
+        fprintf(stderr, "gatehouse: the status can't be read: %s\n", error.text);
+    else if (options->json)
+        printf("%s\n", text);
+    else
+        print_status(status);
+    free(text);
+    int result = status ? 0 : 1;
+    json_decref(status);
+    return result;
+}

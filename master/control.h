@@ -1,0 +1,51 @@
+/* control: the socket of `gatehouse reload`, stop, reopen and status: a packet with a verb in, a packet with the
+ * outcome out ('0' or '1' for done or failed, then text). It needs no other process than the master. */
+#ifndef MASTER_CONTROL_H
+#define MASTER_CONTROL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct master;
+
+enum { CONTROL_CLIENTS = 16, CONTROL_VERB_MAX = 32, CONTROL_REPLY_MAX = 65536 };
+
+enum client_wait { CLIENT_SPEAKS, CLIENT_AWAITS_RELOAD, CLIENT_AWAITS_STOP };
+
+struct client {
+    int fd; /* -1: a free place */
+    enum client_wait wait;
+    uint64_t ticket; /* the reload whose outcome is awaited */
+    uint64_t until;  /* CLIENT_SPEAKS: when it is turned away; milliseconds */
+};
+
+struct control {
+    int fd; /* -1: not open */
+    const char *path;
+    dev_t device;
+    ino_t inode;
+    struct client clients[CONTROL_CLIENTS];
+};
+
+void control_init(struct control *control);
+
+/* Binds and listens; refuses when somebody answers on it. 0, or -1 and `why`. `path` outlives it. */
+int control_open(struct control *control, const char *path, char *why, size_t size);
+
+/* Takes new clients; reads and obeys one that has something to say. */
+void control_accept(struct master *master);
+void control_client(struct master *master, struct client *client);
+
+/* Turns away who says nothing. */
+void control_overdue(struct master *master);
+
+/* Answers all that wait for a reload up to that ticket, or for the stop. */
+void control_reload_done(struct control *control, uint64_t ticket, bool done, const char *text);
+void control_stop_done(struct control *control, const char *text);
+
+/* Removes the socket; clients that wait stay connected until the process ends. */
+void control_close(struct control *control);
+
+#endif

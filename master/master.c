@@ -1,0 +1,300 @@
+/* master: the loop. It waits for signals, its children, and the control socket; each turn it does what is due, and
+ * never blocks. Called by command/run.c. */
+#include "master/master.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "master/channel.h"
+#include "master/daemon.h"
+#include "master/host.h"
+#include "master/notify.h"
+#include "master/reap.h"
+#include "master/reopen.h"
+#include "master/stop.h"
+#include "shared/base/clock.h"
+#include "shared/base/log.h"
+#include "shared/base/title.h"
+
+enum { TURN_MS = 1000, SLOTS_AT_LEAST = 4, SLOTS_FIXED = 8, LOG_RING_AT_LEAST = 4096 };
+
+/* What is waited for: these, then a channel a child. */
+enum {
+    POLL_SIGNALS,
+    POLL_STRAY,
+    POLL_REPORT,
+    POLL_CONTROL,
+    POLL_CLIENTS,
+    POLL_CHILDREN = POLL_CLIENTS + CONTROL_CLIENTS
+};
+
+static void sooner(uint64_t *deadline, uint64_t at)
+{
+    if (at && at < *deadline)
+        *deadline = at;
+}
+
+static void crew_deadlines(const struct crew *crew, uint64_t *deadline)
+{
+    for (unsigned i = 0; crew && i < crew->count; i++)
+        if (!crew->posts[i].child)
+            sooner(deadline, crew->posts[i].due);
+}
+
+/* The logger is replaced until the stop has come to it. */
+static bool refills_lasting(const struct master *master)
+{
+    return master->crew && master->state < MASTER_ENDING;
+}
+
+/* Milliseconds until something is due; at most a second, for the heartbeat. */
+static int wait_time(const struct master *master)
+{
+    uint64_t deadline = master->now + TURN_MS;
+    if (master->again)
+        return 0;
+    if (refills_lasting(master))
+        crew_deadlines(master->lasting, &deadline);
+    if (master->state == MASTER_SERVING)
+        crew_deadlines(master->crew, &deadline);
+    if (master->reload.state == RELOAD_ROOM || master->reload.state == RELOAD_STARTING)
+        sooner(&deadline, master->reload.deadline);
+    LIST_EACH(link, &master->children)
+    sooner(&deadline, CONTAINER_OF(link, struct child, link)->kill_at);
+    return deadline > master->now ? (int)(deadline - master->now) : 0;
+}
+
+/* Fills in what is waited for; the caller frees it. */
+static struct pollfd *collect(const struct master *master, unsigned *count)
+{
+    unsigned children = 0;
+    LIST_EACH(link, &master->children)
+    children++;
+    struct pollfd *polls = calloc(POLL_CHILDREN + children, sizeof(*polls));
+    if (!polls)
+        abort();
+    bool room = false;
+    polls[POLL_SIGNALS].fd = master->signals.fd;
+    polls[POLL_STRAY].fd = master->stray.read_end;
+    for (unsigned i = 0; i < CONTROL_CLIENTS; i++) {
+        polls[POLL_CLIENTS + i].fd = master->control.clients[i].fd;
+        room |= master->control.clients[i].fd < 0;
+    }
+    polls[POLL_CONTROL].fd = room ? master->control.fd : -1;
+    *count = POLL_CHILDREN;
+    LIST_EACH(link, &master->children)
+    polls[(*count)++].fd = CONTAINER_OF(link, struct child, link)->channel;
+    for (unsigned i = 0; i < *count; i++)
+        polls[i].events = POLLIN;
+    polls[POLL_REPORT] = (struct pollfd){.fd = master->report};
+    return polls;
+}
+
+static void obey_signals(struct master *master)
+{
+    struct signals *signals = &master->signals;
+    char why[1024];
+    if (signals->child) {
+        signals->child = false;
+        reap_children(master);
+    }
+    if (signals->now || signals->drain) /* the second one ends the patience */
+        stop_request(master, signals->now || master->state == MASTER_DRAINING);
+    if (signals->reload && reload_request(master) == 0)
+        log_warning("SIGHUP comes while the gateway starts or stops: nothing is reloaded");
+    if (signals->reopen && reopen_logs(master, why, sizeof(why)))
+        log_error("SIGUSR1: %s", why);
+    signals->now = signals->reload = signals->reopen = signals->drain = false;
+}
+
+static void read_all(struct master *master, const struct pollfd *polls, unsigned count)
+{
+    unsigned i = POLL_CHILDREN;
+    if (polls[POLL_SIGNALS].revents)
+        signals_read(&master->signals);
+    if (polls[POLL_STRAY].revents)
+        stray_read(&master->stray);
+    if (polls[POLL_REPORT].revents) /* who starts us has lost patience: nobody waits for the report */
+        master->signals.now = true;
+    /* The list is as it was when it was collected: children come and go below only. */
+    LIST_EACH(link, &master->children)
+    {
+        if (i < count && polls[i].revents)
+            channel_read(master, CONTAINER_OF(link, struct child, link));
+        i++;
+    }
+    for (unsigned c = 0; c < CONTROL_CLIENTS; c++)
+        if (polls[POLL_CLIENTS + c].revents && master->control.clients[c].fd >= 0)
+            control_client(master, &master->control.clients[c]);
+    if (polls[POLL_CONTROL].revents)
+        control_accept(master);
+}
+
+static void keep_full(struct master *master)
+{
+    if (refills_lasting(master))
+        crew_refill(master, master->lasting);
+    if (master->state == MASTER_SERVING) {
+        crew_refill(master, master->crew);
+        crew_go(master, master->crew);
+    }
+    if (master->lasting)
+        crew_go(master, master->lasting);
+}
+
+static void nothing(struct master *master)
+{
+    (void)master;
+}
+
+static void (*const states[])(struct master *master) = {
+    [MASTER_STARTING] = nothing,     [MASTER_SERVING] = nothing,    [MASTER_DRAINING] = stop_draining,
+    [MASTER_CLOSING] = stop_closing, [MASTER_ENDING] = stop_ending, [MASTER_DONE] = nothing,
+};
+
+static void heartbeat(struct master *master)
+{
+    uint64_t ns = clock_monotonic_ns();
+    master->now = ns / NS_PER_MS;
+    if (master->shared.slots)
+        atomic_store_explicit(&master->shared.slots->slot[master->log.slot].heartbeat, ns,
+                              memory_order_relaxed);
+}
+
+static void turn(struct master *master)
+{
+    unsigned count;
+    struct pollfd *polls = collect(master, &count);
+    int ready = poll(polls, count, wait_time(master));
+    heartbeat(master);
+    master->again = false;
+    if (ready > 0)
+        read_all(master, polls, count);
+    free(polls);
+    obey_signals(master);
+    control_overdue(master);
+    child_kill_overdue(master);
+    keep_full(master);
+    reload_advance(master);
+    states[master->state](master);
+}
+
+/* The plan of the segment follows from the first generation; what outgrows it later needs a restart. */
+static int found_segment(struct master *master, const struct settings *settings, struct errors *errors)
+{
+    struct segment_plan plan = {.log_ring = LOG_RING_AT_LEAST, .size_at_most = (size_t)settings->state.size};
+    unsigned processes = crew_size(settings), cpus = host_cpus();
+    const char *why;
+    char text[512];
+    processes = processes < cpus ? cpus : processes;
+    processes = processes < SLOTS_AT_LEAST ? SLOTS_AT_LEAST : processes;
+    plan.slots = processes * ((unsigned)settings->max_generations + 1) + SLOTS_FIXED;
+    while (plan.log_ring < (size_t)settings->log.buffer)
+        plan.log_ring *= 2;
+    uint64_t files = 2 * (uint64_t)plan.slots + settings->listeners.count + 2 * POLL_CHILDREN;
+    if (host_raise_files(files, text, sizeof(text))) {
+        errors_add(errors, settings->origin, "%s", text);
+        return -1;
+    }
+    if (shared_create(&master->shared, &plan, master->arena, &why)) {
+        errors_add(errors, settings->state.origin, "%s", why);
+        return -1;
+    }
+    struct slots *slots = master->shared.slots;
+    int slot = slots_take(slots, ROLE_MASTER, 0, 0);
+    master->log = (struct shared_log){.shared = &master->shared, .slot = (unsigned)slot};
+    atomic_store_explicit(&slots->slot[slot].pid, (uint32_t)getpid(), memory_order_relaxed);
+    atomic_store_explicit(&slots->slot[slot].state, SLOT_SERVING, memory_order_release);
+    return 0;
+}
+
+int master_found(struct master *master, const struct settings *settings, struct errors *errors)
+{
+    char why[512];
+    log_set_level((enum log_level)settings->log.level);
+    priv_resolve(&master->priv, settings, errors);
+    const char *pidfile = arena_strdup(master->arena, settings->pidfile);
+    const char *control = arena_strdup(master->arena, settings->control);
+    if (errors->count)
+        return -1;
+    if (pidfile_take(&master->pidfile, pidfile, why, sizeof(why)) ||
+        control_open(&master->control, control, why, sizeof(why))) {
+        errors_add(errors, settings->origin, "%s", why);
+        return -1;
+    }
+    listen_init(&master->listeners, &(struct orphans){.pidfile = pidfile, .uid = master->priv.uid});
+    if (master->background && stray_open(&master->stray)) {
+        errors_add(errors, settings->origin, "no pipe: %s", strerror(errno));
+        return -1;
+    }
+    if (found_segment(master, settings, errors))
+        return -1;
+    master->lasting = crew_new(NULL, NULL, master->shared.slots->count + 2 * POLL_CHILDREN);
+    return 0;
+}
+
+void master_started(struct master *master)
+{
+    char why[512];
+    master->state = MASTER_SERVING;
+    if (pidfile_write(&master->pidfile, why, sizeof(why)))
+        log_error("%s", why);
+    unsigned orphans = orphans_drain(&master->listeners.orphans);
+    if (orphans)
+        log_notice("%u processes of a killed master were told to drain", orphans);
+    notify_ready();
+    daemon_report(master->report, 0, -1);
+    master->report = -1;
+}
+
+void master_failed(struct master *master, const char *text)
+{
+    fprintf(stderr, "%s\n", text);
+    master->status = 1;
+    stop_after_failure(master);
+}
+
+static void master_free(struct master *master)
+{
+    if (master->lasting)
+        crew_free(master, &master->lasting);
+    crew_free(master, &master->crew);
+    logfiles_close(&master->logs);
+    priv_free(&master->priv);
+    signals_close(&master->signals);
+    if (master->shared.slots)
+        shared_destroy(&master->shared);
+    arena_free(&master->arena);
+}
+
+int master_run(const char *config, int report)
+{
+    struct master master = {.config = config,
+                            .report = report,
+                            .background = report >= 0,
+                            .stray = {.read_end = -1, .write_end = -1},
+                            .pidfile = {.fd = -1},
+                            .shared = {.segment = {.fd = -1}}};
+    master.born = master.now = clock_monotonic_ns() / NS_PER_MS;
+    master.arena = arena_new(4096);
+    list_init(&master.children);
+    list_init(&master.listeners.list);
+    control_init(&master.control);
+    logfiles_init(&master.logs);
+    log_set_process("master");
+    title_set("gatehouse: master %s", config);
+    if (signals_open(&master.signals)) {
+        fprintf(stderr, "gatehouse: signals can't be read: %s\n", strerror(errno));
+        return 1;
+    }
+    reload_first(&master);
+    while (master.state != MASTER_DONE)
+        turn(&master);
+    daemon_report(master.report, master.status, -1);
+    master_free(&master);
+    return master.status;
+}

@@ -1,0 +1,33 @@
+/* clock: the two clocks. Spans are measured on the monotonic one, calendars on the wall's. */
+#ifndef BASE_CLOCK_H
+#define BASE_CLOCK_H
+
+#include <stdint.h>
+#include <time.h>
+
+#define NS_PER_MS 1000000ull
+#define NS_PER_SECOND 1000000000ull
+
+static inline uint64_t clock_monotonic_ns(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * NS_PER_SECOND + (uint64_t)t.tv_nsec;
+}
+
+static inline uint64_t clock_wall_ns(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_REALTIME, &t);
+    return (uint64_t)t.tv_sec * NS_PER_SECOND + (uint64_t)t.tv_nsec;
+}
+
+/* RFC 3339 in UTC with milliseconds, "2026-11-24T03:49:32.123Z": 24 bytes and a NUL. */
+#define CLOCK_RFC3339_SIZE 25
+void clock_rfc3339(uint64_t wall_ns, char out[CLOCK_RFC3339_SIZE]);
+
+/* An HTTP date, "Tue, 24 Nov 2026 03:49:32 GMT" (RFC 9110, section 5.6.7): 29 bytes and a NUL. */
+#define CLOCK_HTTP_SIZE 30
+void clock_http(uint64_t wall_ns, char out[CLOCK_HTTP_SIZE]);
+
+#endif

@@ -1,0 +1,24 @@
+/* sections: the tables of the configuration's parts, for settings.c, which puts them together. */
+#ifndef CONF_SECTIONS_H
+#define CONF_SECTIONS_H
+
+#include "shared/conf/settings.h"
+
+extern const struct section state_section, log_section, admin_section,
+    client_section;                                        /* settings_process.c */
+extern const struct section listener_section;              /* settings_listener.c */
+extern const struct section upstream_section;              /* settings_upstream.c */
+extern const struct section api_section, defaults_section; /* settings_api.c */
+
+/* A name of an element of a list. */
+struct unique {
+    struct str text;
+    unsigned index;
+};
+
+/* unique.c: an error at each of `count` names that an earlier element of `list` has. `list_name` is what the section
+ * under check calls the list, `setting` where the name stands in an element. Sorts `names`. */
+void unique_check(struct conf_loader *loader, struct unique *names, unsigned count,
+                  const struct conf_list *list, const char *list_name, const char *setting);
+
+#endif

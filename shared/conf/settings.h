@@ -1,0 +1,141 @@
+/* settings: the structures of the configuration file, filled by the rows in settings.c. */
+#ifndef CONF_SETTINGS_H
+#define CONF_SETTINGS_H
+
+#include "shared/base/address.h"
+#include "shared/conf/row.h"
+
+enum access_format { ACCESS_JSON, ACCESS_COMBINED, ACCESS_TEMPLATE };
+
+struct access_settings {
+    struct origin origin;
+    const char *file;     /* NULL: no access log; "stderr", "syslog" */
+    int format;           /* enum access_format */
+    const char *template; /* for "template": a text with ${…} */
+};
+
+struct log_settings {
+    struct origin origin;
+    const char *error; /* a path, "stderr" or "syslog" */
+    int level;         /* enum log_level */
+    int64_t buffer;    /* bytes of a process's ring */
+    struct access_settings access;
+};
+
+struct state_settings {
+    struct origin origin;
+    int64_t size; /* bytes of the shared segment at most */
+};
+
+struct admin_settings {
+    struct origin origin;
+    const char *socket; /* path */
+    const char *group;  /* NULL: root's */
+};
+
+/* What a client connection may take. Milliseconds and bytes. */
+struct client_settings {
+    struct origin origin;
+    int64_t header_timeout;    /* from the first byte of a head to its end */
+    int64_t keepalive_timeout; /* between requests */
+    int64_t body_timeout;      /* between two reads of a body */
+    int64_t send_timeout;      /* between two writes that the client takes */
+    int64_t max_head;          /* bytes of request line and header fields */
+    int64_t max_fields;        /* header fields */
+    int64_t max_body;          /* bytes; 0: no limit */
+};
+
+struct listener_settings {
+    struct origin origin;
+    const char *name;   /* for `listeners` of an API; default: the address */
+    const char *listen; /* as written */
+    struct address address;
+    int64_t backlog;
+    const char *mode, *owner, *group; /* of a UNIX socket; mode octal, "0660" */
+    unsigned unix_mode;               /* parsed */
+};
+
+struct endpoint_settings {
+    struct origin origin;
+    const char *text; /* as written: host:port or unix:/path */
+    struct address address;
+    int64_t weight; /* 1 … 1000 */
+};
+
+struct timeout_settings {
+    struct origin origin;
+    int64_t connect;  /* to an established connection */
+    int64_t response; /* from the request's end to the first byte of the answer */
+    int64_t idle;     /* between two reads of the answer, two writes of the request */
+    int64_t total;    /* the whole exchange; 0: none */
+};
+
+enum balance { BALANCE_ROUND_ROBIN, BALANCE_LEAST };
+
+struct pool_settings {
+    struct origin origin;
+    int64_t idle;         /* idle connections kept an endpoint and worker */
+    int64_t idle_timeout; /* how long */
+};
+
+struct upstream_settings {
+    struct origin origin;
+    const char *name;
+    struct conf_list endpoints; /* struct endpoint_settings */
+    int balance;                /* enum balance */
+    struct timeout_settings timeout;
+    struct pool_settings keepalive;
+};
+
+struct match_settings {
+    struct origin origin;
+    const char *path;   /* "/users/{id}", "/files/{rest*}" */
+    const char *prefix; /* "/static": the path itself and all below */
+    struct conf_strings methods;
+};
+
+struct route_settings {
+    struct origin origin;
+    const char *name; /* NULL: none given */
+    struct match_settings match;
+    struct conf_policies policies;
+};
+
+struct api_settings {
+    struct origin origin;
+    const char *name;
+    struct conf_strings host;      /* "a.example.com", "*.example.com"; none: any */
+    const char *prefix;            /* before every path of its routes; NULL: none */
+    struct conf_strings listeners; /* names; none: all */
+    struct conf_policies policies;
+    struct conf_list routes; /* struct route_settings */
+};
+
+struct defaults_settings {
+    struct origin origin;
+    struct conf_policies policies;
+};
+
+struct settings {
+    struct origin origin;
+    int64_t workers; /* 0: one a CPU */
+    const char *user, *group;
+    const char *pidfile, *control;
+    int64_t start_timeout; /* milliseconds */
+    int64_t drain_timeout; /* milliseconds; 0: no limit */
+    int64_t max_generations;
+    int64_t max_connections; /* of clients, a worker */
+    struct conf_strings trusted_proxies; /* addresses whose X-Request-Id and X-Forwarded-* are believed */
+    struct state_settings state;
+    struct log_settings log;
+    struct admin_settings admin;
+    struct client_settings client;
+    struct conf_list listeners; /* struct listener_settings */
+    struct conf_list upstreams; /* struct upstream_settings */
+    struct conf_list apis;      /* struct api_settings */
+    struct defaults_settings defaults;
+};
+
+extern const struct section settings_section;
+
+#endif

@@ -1,0 +1,103 @@
+/* settings_process: the settings of the program itself: shared memory, logs, administration, clients. */
+#include "shared/base/log.h"
+#include "shared/conf/sections.h"
+
+#define KB (1ll << 10)
+#define MB (1ll << 20)
+#define GB (1ll << 30)
+#define HOUR 3600000
+
+#define STATE(kind_, member, ...) ROW_(kind_, struct state_settings, member, __VA_ARGS__)
+
+static const struct row state_rows[] = {
+    STATE(ROW_SIZE, size, .fallback = "256M", .min = 8 * MB, .max = 1024 * GB, .flags = ROW_RESTART,
+          .help = "how large the shared memory is; it is taken at the start"),
+    ROW_END,
+};
+
+const struct section state_section = {
+    .name = "state", .size = sizeof(struct state_settings), .rows = state_rows};
+
+/* What a log's file may be instead of a path. */
+static const char *const log_targets[] = {"stderr", "syslog", NULL};
+
+/* By enum access_format. */
+static const char *const access_formats[] = {"json", "combined", "template", NULL};
+
+static void access_check(struct conf_loader *loader, void *structure)
+{
+    const struct access_settings *access = structure;
+    if (access->format == ACCESS_TEMPLATE && !access->template)
+        conf_error(loader, access->origin, "template", "is missing (format = \"template\" needs it)");
+    if (access->format != ACCESS_TEMPLATE && access->template)
+        conf_error(loader, access->origin, "template", "has no effect (write format = \"template\" with it)");
+}
+
+#define ACCESS(kind_, member, ...) ROW_(kind_, struct access_settings, member, __VA_ARGS__)
+
+static const struct row access_rows[] = {
+    ACCESS(ROW_STRING, file, .flags = ROW_PATH, .words = log_targets,
+           .help = "the access log: a path, stderr or syslog; without it: none"),
+    ACCESS(ROW_WORD, format, .fallback = "json", .words = access_formats,
+           .help = "how a request's line looks"),
+    ACCESS(ROW_STRING, template, .help = "the line for format = \"template\": a text with ${…}"),
+    ROW_END,
+};
+
+static const struct section access_section = {
+    .name = "log.access",
+    .size = sizeof(struct access_settings),
+    .rows = access_rows,
+    .shorthand = "file",
+    .check = access_check,
+};
+
+#define LOG(kind_, member, ...) ROW_(kind_, struct log_settings, member, __VA_ARGS__)
+
+static const struct row log_rows[] = {
+    LOG(ROW_STRING, error, .fallback = "/var/log/gatehouse/error.log", .flags = ROW_PATH,
+        .words = log_targets, .help = "the error log: a path, stderr or syslog"),
+    LOG(ROW_WORD, level, .fallback = "notice", .words = log_level_words,
+        .help = "what goes to the error log"),
+    LOG(ROW_SIZE, buffer, .fallback = "256K", .min = 16 * KB, .max = 64 * MB,
+        .help = "lines of a process that wait for the logger; what is beyond it is dropped and counted"),
+    LOG(ROW_GROUP, access, .section = &access_section, .help = "the access log"),
+    ROW_END,
+};
+
+const struct section log_section = {.name = "log", .size = sizeof(struct log_settings), .rows = log_rows};
+
+#define ADMIN(kind_, member, ...) ROW_(kind_, struct admin_settings, member, __VA_ARGS__)
+
+static const struct row admin_rows[] = {
+    ADMIN(ROW_STRING, socket, .fallback = "/run/gatehouse/admin.sock", .flags = ROW_PATH,
+          .help = "the UNIX socket of the administration"),
+    ADMIN(ROW_STRING, group, .help = "whose members may use it; without it: root's only"),
+    ROW_END,
+};
+
+const struct section admin_section = {
+    .name = "admin", .size = sizeof(struct admin_settings), .rows = admin_rows};
+
+#define CLIENT(kind_, member, ...) ROW_(kind_, struct client_settings, member, __VA_ARGS__)
+
+static const struct row client_rows[] = {
+    CLIENT(ROW_DURATION, header_timeout, .fallback = "10s", .min = 100, .max = HOUR,
+           .help = "from the first byte of a request's head to its end"),
+    CLIENT(ROW_DURATION, keepalive_timeout, .fallback = "75s", .min = 0, .max = 24 * HOUR,
+           .help = "how long a connection may wait for its next request; 0: one request a connection"),
+    CLIENT(ROW_DURATION, body_timeout, .fallback = "30s", .min = 100, .max = HOUR,
+           .help = "between two pieces of a request's body"),
+    CLIENT(ROW_DURATION, send_timeout, .fallback = "30s", .min = 100, .max = HOUR,
+           .help = "between two pieces of an answer that the client takes"),
+    CLIENT(ROW_SIZE, max_head, .fallback = "32K", .min = 1 * KB, .max = 60 * KB,
+           .help = "the request line and all header fields; more is answered by 431"),
+    CLIENT(ROW_NUMBER, max_fields, .fallback = "100", .min = 8, .max = 1000,
+           .help = "header fields of a request; more is answered by 431"),
+    CLIENT(ROW_SIZE, max_body, .fallback = "0", .min = 0, .max = 1024 * 1024 * GB,
+           .help = "a request's body; more is answered by 413; 0: no limit"),
+    ROW_END,
+};
+
+const struct section client_section = {
+    .name = "client", .size = sizeof(struct client_settings), .rows = client_rows};

@@ -1,0 +1,33 @@
+/* shared: a process's view of the segment, all zones looked up once. */
+#ifndef SHM_SHARED_H
+#define SHM_SHARED_H
+
+#include "shared/shm/logs.h"
+#include "shared/shm/segment.h"
+#include "shared/shm/slots.h"
+#include "shared/shm/stats.h"
+#include "shared/shm/wake.h"
+
+struct shared {
+    struct segment segment;
+    struct slots *slots;
+    struct logs *logs;
+    struct stats *stats;
+    struct wake wake;
+};
+
+/* The segment with all its zones and the eventfds. 0, or -1 and `*why` in `arena`. Master, once. */
+int shared_create(struct shared *shared, const struct segment_plan *plan, struct arena *arena, const char **why);
+void shared_destroy(struct shared *shared);
+
+/* Sends this process's log_*() lines to its ring. */
+struct shared_log {
+    struct shared *shared;
+    unsigned slot;
+};
+void shared_log_start(struct shared_log *log);
+
+/* Wakes the logger if it wants to be: by who has written to the ring himself, once a turn. */
+void shared_log_flush(struct shared *shared, unsigned slot);
+
+#endif

@@ -1,0 +1,51 @@
+/* slots: the zone's layout, and how the master takes a slot. */
+#include "shared/shm/slots.h"
+
+#include "shared/base/clock.h"
+
+_Static_assert(offsetof(struct slots, slot) == SEGMENT_PAGE, "the slots begin behind the frozen page");
+
+static size_t slots_size(const struct segment_plan *plan)
+{
+    return sizeof(struct slots) + plan->slots * sizeof(struct slot);
+}
+
+static void slots_init(void *zone, size_t size, const struct segment_plan *plan)
+{
+    (void)size;
+    struct slots *slots = zone;
+    slots->count = plan->slots;
+    segment_freeze(slots);
+}
+
+const struct zone_kind slots_kind = {"slots", 1, slots_size, slots_init};
+
+int slots_take(struct slots *slots, uint32_t role, uint32_t number, uint64_t generation)
+{
+    for (uint32_t i = 0; i < slots->count; i++) {
+        struct slot *slot = &slots->slot[i];
+        /* Acquire: the logger, which freed it, is done with the ring of its last owner. */
+        if (atomic_load_explicit(&slot->state, memory_order_acquire) != SLOT_FREE)
+            continue;
+        atomic_store_explicit(&slot->pid, 0, memory_order_relaxed);
+        atomic_store_explicit(&slot->role, role, memory_order_relaxed);
+        atomic_store_explicit(&slot->number, number, memory_order_relaxed);
+        atomic_store_explicit(&slot->generation, generation, memory_order_relaxed);
+        atomic_store_explicit(&slot->started, clock_wall_ns(), memory_order_relaxed);
+        atomic_store_explicit(&slot->heartbeat, clock_monotonic_ns(), memory_order_relaxed);
+        atomic_store_explicit(&slot->connections, 0, memory_order_relaxed);
+        atomic_store_explicit(&slot->requests, 0, memory_order_relaxed);
+        atomic_store_explicit(&slot->state, SLOT_STARTING, memory_order_release);
+        return (int)i;
+    }
+    return -1;
+}
+
+const char *slot_state_name(uint32_t state)
+{
+    static const char *const names[] = {
+        [SLOT_FREE] = "free",       [SLOT_STARTING] = "starting", [SLOT_READY] = "ready",
+        [SLOT_SERVING] = "serving", [SLOT_DRAINING] = "draining", [SLOT_DEAD] = "dead",
+    };
+    return state < sizeof(names) / sizeof(names[0]) ? names[state] : "unknown";
+}

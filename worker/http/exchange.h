@@ -1,0 +1,82 @@
+/* exchange: one request and its answer on a client's connection, whatever the HTTP version.
+ *
+ * The version's server calls the events, the owner (the request layer) the operations. The exchange ends in one of
+ * three ways, after each of which its arena is gone: on_sent() returns, on_gone() returns, or the owner calls abort().
+ */
+#ifndef HTTP_EXCHANGE_H
+#define HTTP_EXCHANGE_H
+
+#include "shared/base/address.h"
+#include "worker/http/message.h"
+#include "worker/net/net.h"
+
+struct exchange;
+
+struct exchange_ops {
+    /* The answer's head; once. `last`: there is no body. */
+    void (*respond)(struct exchange *exchange, const struct response_head *head, bool last);
+    /* An interim answer (1xx but 101), any number before respond(). */
+    void (*interim)(struct exchange *exchange, const struct response_head *head);
+    /* A piece of the answer's body, copied or sent before it returns. `last`: the body is complete. */
+    void (*write)(struct exchange *exchange, const char *data, size_t length, bool last);
+    /* Turns on_body on or off; it begins off. Turning it on answers Expect: 100-continue. */
+    void (*read)(struct exchange *exchange, bool on);
+    /* The answer can't be completed: the client is made to notice. Ends the exchange; no event follows. */
+    void (*abort)(struct exchange *exchange);
+};
+
+struct exchange_events {
+    /* A head came: exchange->head, or exchange->refusal when it was malformed or late (the head is then empty but for
+     * what was understood). Sets exchange->owner. */
+    void (*on_request)(struct exchange *exchange);
+    void (*on_body)(struct exchange *exchange, const char *data, size_t length, bool last);
+    void (*on_body_error)(struct exchange *exchange, unsigned status, const char *detail); /* malformed, or stalled */
+    void (*on_blocked)(struct exchange *exchange); /* the client takes no more for now */
+    void (*on_drained)(struct exchange *exchange);
+    void (*on_sent)(struct exchange *exchange); /* the kernel has all of the answer */
+    void (*on_gone)(struct exchange *exchange); /* the client left */
+};
+
+/* What a server of any version needs from its process. */
+struct http_service {
+    struct net *net;
+    const struct exchange_events *events;
+    void *owner; /* the events' */
+    struct list connections;
+    unsigned connection_count;
+    void (*on_closed)(struct http_service *service); /* a connection is gone: there may be room again, or an end */
+    struct arena *arenas[64];                        /* idle ones, for the next exchanges */
+    unsigned arena_count;
+    uint64_t date_second; /* what `date` shows */
+    char date[32];
+    bool draining;
+    /* Limits, from the configuration: milliseconds, bytes. */
+    uint64_t header_timeout, keepalive_timeout, body_timeout, send_timeout;
+    uint32_t max_head, max_fields;
+    uint64_t max_body; /* 0: none */
+};
+
+struct exchange {
+    const struct exchange_ops *ops;
+    struct http_service *service;
+    void *owner;
+    struct arena *arena;
+    struct request_head *head;
+    unsigned refusal; /* a status, or 0 */
+    const char *refusal_detail;
+    const struct address *peer;
+    const void *listener;  /* what the acceptor was tagged with */
+    uint64_t bytes_in;     /* of this request: head and body */
+    uint64_t bytes_out;    /* of this answer: head and body, as the kernel took them; right at on_sent and on_gone */
+    bool body_done;        /* the request's body was read to its end */
+    bool response_started; /* respond() was called */
+};
+
+/* An arena for an exchange, and back. */
+struct arena *service_arena_take(struct http_service *service);
+void service_arena_give(struct http_service *service, struct arena **arena);
+
+/* The present time as an HTTP date, made once a second. */
+struct str service_date(struct http_service *service);
+
+#endif

@@ -1,0 +1,402 @@
+/* http1_client: a connection to an endpoint that speaks HTTP/1. */
+#include "worker/http/http1_client.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+
+#include "worker/codec/chunked.h"
+
+enum { HEAD_MAX = NET_READ - 4096 };
+
+enum phase {
+    PHASE_CONNECTING,
+    PHASE_IDLE,    /* the pool's */
+    PHASE_REQUEST, /* in use, nothing of the answer came */
+    PHASE_HEAD,    /* some of its head came */
+    PHASE_BODY,
+};
+
+struct http1_client {
+    struct connection connection; /* its link comes first */
+    void *pool;
+    const struct client_pool_events *pool_events;
+    void *owner;
+    const struct client_events *events;
+    struct client_timeouts timeouts;
+    struct arena *arena; /* the present exchange's */
+    struct head_scan scan;
+    uint64_t left; /* of a body with a length */
+    uint64_t sent_seen;
+    struct chunked chunked;
+    enum phase phase;
+    enum framing framing;
+    enum method method;
+    bool keep_alive;
+    bool reused;
+    bool sending; /* the request's body isn't complete */
+    bool out_chunked;
+};
+_Static_assert(offsetof(struct http1_client, connection.link) == 0, "http1_client_link() relies on it");
+
+static struct http1_client *client_of(struct connection *connection)
+{
+    return CONTAINER_OF(connection, struct http1_client, connection);
+}
+
+static void close_client(struct http1_client *client)
+{
+    if (client->connection.closed)
+        return;
+    client->pool_events->on_closed(client->pool, client);
+    connection_close(&client->connection, false);
+}
+
+static void fail(struct http1_client *client, enum client_failure failure, const char *detail)
+{
+    void *owner = client->owner;
+    close_client(client);
+    if (client->phase != PHASE_IDLE)
+        client->events->on_failed(owner, failure, detail);
+}
+
+/* --- the answer --- */
+
+/* The exchange is over: the connection goes back, or away, before the owner hears of it. */
+static void end_exchange(struct http1_client *client)
+{
+    if (!client->keep_alive || client->sending || client->connection.eof) {
+        close_client(client);
+        return;
+    }
+    client->phase = PHASE_IDLE;
+    client->arena = NULL;
+    connection_no_timeout(&client->connection);
+    connection_start(&client->connection); /* an idle one that says anything is closed */
+    client->pool_events->on_idle(client->pool, client);
+}
+
+static void interim(struct http1_client *client, const struct response_head *head)
+{
+    client->phase = PHASE_REQUEST;
+    client->scan = (struct head_scan){0, 0};
+    if (head->status == 101)
+        fail(client, CLIENT_MALFORMED, "it switched protocols without being asked");
+    else
+        client->events->on_interim(client->owner, head);
+}
+
+static void got_head(struct http1_client *client, struct response_head *head, enum framing framing)
+{
+    void *owner = client->owner;
+    const struct client_events *events = client->events;
+    bool last = framing == FRAMING_NONE || (framing == FRAMING_LENGTH && head->length == 0);
+    client->framing = framing;
+    client->keep_alive = head->keep_alive && framing != FRAMING_EOF;
+    client->left = head->length;
+    client->phase = PHASE_BODY;
+    if (framing == FRAMING_CHUNKED)
+        chunked_init(&client->chunked, NULL);
+    if (last)
+        end_exchange(client);
+    else
+        connection_timeout(&client->connection, client->timeouts.idle);
+    events->on_head(owner, head, last);
+}
+
+/* Returns what it took. */
+static size_t read_head(struct http1_client *client, const char *data, size_t length)
+{
+    size_t end;
+    switch (head_find_end(&client->scan, data, length < HEAD_MAX ? length : HEAD_MAX, &end)) {
+    case HEAD_MALFORMED:
+        fail(client, CLIENT_MALFORMED, "a line of its head doesn't end with CRLF, or begins with a space");
+        return length;
+    case HEAD_MORE:
+        client->phase = PHASE_HEAD;
+        if (length >= HEAD_MAX)
+            fail(client, CLIENT_MALFORMED, "its head is too large");
+        return length >= HEAD_MAX ? length : 0;
+    case HEAD_WHOLE:
+        break;
+    }
+    struct parse_result parsed;
+    struct response_head *head = arena_alloc(client->arena, sizeof *head);
+    char *copy = arena_alloc(client->arena, end);
+    memcpy(copy, data, end);
+    if (!parse_response(copy, end, client->scan.lines, client->method, client->arena, head, &parsed))
+        fail(client, CLIENT_MALFORMED, parsed.detail);
+    else if (head->status < 200)
+        interim(client, head);
+    else
+        got_head(client, head, parsed.framing);
+    return end;
+}
+
+static size_t read_length(struct http1_client *client, const char *data, size_t length)
+{
+    void *owner = client->owner;
+    const struct client_events *events = client->events;
+    if (length > client->left)
+        length = (size_t)client->left;
+    client->left -= length;
+    bool last = client->left == 0;
+    if (last)
+        end_exchange(client);
+    events->on_body(owner, data, length, last);
+    return length;
+}
+
+static size_t read_chunked(struct http1_client *client, const char *data, size_t length)
+{
+    void *owner = client->owner;
+    const struct client_events *events = client->events;
+    struct str input = {data, length}, piece;
+    switch (chunked_next(&client->chunked, &input, &piece)) {
+    case CHUNKED_DATA:
+        events->on_body(owner, piece.data, piece.length, false);
+        break;
+    case CHUNKED_END:
+        end_exchange(client);
+        events->on_body(owner, NULL, 0, true);
+        break;
+    case CHUNKED_MORE:
+        break;
+    case CHUNKED_ERROR:
+        fail(client, CLIENT_MALFORMED, chunked_error(&client->chunked));
+        return length;
+    }
+    return length - input.length;
+}
+
+static size_t read_body(struct http1_client *client, const char *data, size_t length)
+{
+    connection_timeout(&client->connection, client->timeouts.idle);
+    if (client->framing == FRAMING_LENGTH)
+        return read_length(client, data, length);
+    if (client->framing == FRAMING_CHUNKED)
+        return read_chunked(client, data, length);
+    client->events->on_body(client->owner, data, length, false);
+    return length;
+}
+
+static size_t on_data(struct connection *connection, char *data, size_t length)
+{
+    struct http1_client *client = client_of(connection);
+    size_t taken = 0;
+    while (taken < length && !connection->stopped && !connection->closed) {
+        if (client->phase == PHASE_IDLE) {
+            /* Bytes that nobody asked for: what they answer can't be known. */
+            close_client(client);
+            return length;
+        }
+        size_t step = client->phase == PHASE_BODY ? read_body(client, data + taken, length - taken)
+                                                  : read_head(client, data + taken, length - taken);
+        if (step == 0)
+            break;
+        taken += step;
+    }
+    return taken;
+}
+
+/* --- the other events --- */
+
+static void on_eof(struct connection *connection)
+{
+    struct http1_client *client = client_of(connection);
+    if (connection->stopped) {
+        /* What is still in the socket, or held, is read when reading starts again; the end is found then. */
+        connection->eof = false;
+        return;
+    }
+    if (client->phase == PHASE_BODY && client->framing == FRAMING_EOF) {
+        void *owner = client->owner;
+        const struct client_events *events = client->events;
+        end_exchange(client);
+        events->on_body(owner, NULL, 0, true);
+        return;
+    }
+    if (client->phase == PHASE_REQUEST && client->reused)
+        fail(client, CLIENT_CLOSED_UNUSED, "it closed the connection as it was taken");
+    else
+        fail(client, CLIENT_CLOSED,
+             client->phase == PHASE_BODY ? "it closed the connection in the middle of the answer's body"
+                                         : "it closed the connection before the answer's head was complete");
+}
+
+static void on_error(struct connection *connection, int error)
+{
+    struct http1_client *client = client_of(connection);
+    if (client->phase == PHASE_CONNECTING)
+        fail(client, CLIENT_CONNECT, strerror(error));
+    else if (client->phase == PHASE_REQUEST && client->reused)
+        fail(client, CLIENT_CLOSED_UNUSED, strerror(error));
+    else
+        fail(client, CLIENT_CLOSED, strerror(error));
+}
+
+static void on_connected(struct connection *connection)
+{
+    struct http1_client *client = client_of(connection);
+    client->phase = PHASE_REQUEST;
+    connection_no_timeout(connection);
+    client->events->on_connected(client->owner);
+}
+
+/* The request can't be sent on for now; or it can again. */
+static void on_blocked(struct connection *connection)
+{
+    struct http1_client *client = client_of(connection);
+    client->sent_seen = connection->sent;
+    connection_timeout(connection, client->timeouts.idle);
+    if (client->sending && client->phase != PHASE_IDLE)
+        client->events->on_blocked(client->owner);
+}
+
+static void on_drained(struct connection *connection)
+{
+    struct http1_client *client = client_of(connection);
+    if (client->phase == PHASE_IDLE)
+        return;
+    if (client->sending)
+        client->events->on_drained(client->owner);
+    else if (client->phase == PHASE_REQUEST)
+        connection_timeout(connection, client->timeouts.response);
+}
+
+static void on_timeout(struct connection *connection)
+{
+    struct http1_client *client = client_of(connection);
+    if (connection->blocked && connection->sent != client->sent_seen) {
+        on_blocked(connection); /* slow, but not stalled */
+        return;
+    }
+    switch (client->phase) {
+    case PHASE_IDLE:
+        close_client(client);
+        return;
+    case PHASE_CONNECTING:
+        fail(client, CLIENT_CONNECT_TIMEOUT, "no connection within the connect time-out");
+        return;
+    case PHASE_REQUEST:
+    case PHASE_HEAD:
+        fail(client, CLIENT_TIMEOUT,
+             connection->blocked ? "it takes no more of the request" : "no answer within the response time-out");
+        return;
+    case PHASE_BODY:
+        fail(client, CLIENT_TIMEOUT, "no more of the answer's body within the idle time-out");
+        return;
+    }
+}
+
+static const struct connection_events connection_events = {
+    .on_data = on_data,
+    .on_eof = on_eof,
+    .on_error = on_error,
+    .on_connected = on_connected,
+    .on_blocked = on_blocked,
+    .on_drained = on_drained,
+    .on_timeout = on_timeout,
+};
+
+/* --- for the owner --- */
+
+struct http1_client *http1_client_open(struct net *net, const struct address *address, void *pool,
+                                       const struct client_pool_events *pool_events, void *owner,
+                                       const struct client_events *events, const struct client_timeouts *timeouts)
+{
+    struct http1_client *client = malloc(sizeof *client);
+    if (!client)
+        return NULL;
+    if (connection_open(&client->connection, net, address, &connection_events) < 0) {
+        int saved = errno;
+        free(client);
+        errno = saved;
+        return NULL;
+    }
+    client->pool = pool;
+    client->pool_events = pool_events;
+    http1_client_take(client, owner, events, timeouts);
+    client->phase = PHASE_CONNECTING;
+    client->reused = false;
+    connection_timeout(&client->connection, timeouts->connect);
+    return client;
+}
+
+void http1_client_take(struct http1_client *client, void *owner, const struct client_events *events,
+                       const struct client_timeouts *timeouts)
+{
+    client->owner = owner;
+    client->events = events;
+    client->timeouts = *timeouts;
+    client->phase = PHASE_REQUEST;
+    client->reused = true;
+    client->sending = false;
+    client->scan = (struct head_scan){0, 0};
+}
+
+struct buf http1_client_reserve(struct http1_client *client)
+{
+    return connection_reserve(&client->connection, NET_READ);
+}
+
+void http1_client_send(struct http1_client *client, const struct buf *head, enum method method, struct arena *arena,
+                       bool body, bool chunked)
+{
+    client->method = method;
+    client->arena = arena;
+    client->sending = body;
+    client->out_chunked = chunked;
+    connection_commit(&client->connection, head);
+    connection_timeout(&client->connection, body ? client->timeouts.idle : client->timeouts.response);
+}
+
+void http1_client_send_body(struct http1_client *client, const char *data, size_t length, bool last)
+{
+    struct connection *connection = &client->connection;
+    if (length) {
+        if (client->out_chunked) {
+            char line[24];
+            struct buf size = buf_on(line, sizeof line);
+            buf_hex(&size, length, 0);
+            BUF_LITERAL(&size, "\r\n");
+            connection_send(connection, size.data, size.length);
+        }
+        connection_send(connection, data, length);
+        if (client->out_chunked)
+            connection_send(connection, "\r\n", 2);
+    }
+    if (last && client->out_chunked)
+        connection_send(connection, "0\r\n\r\n", 5);
+    if (last)
+        client->sending = false;
+    if (!connection->blocked)
+        connection_timeout(connection, last ? client->timeouts.response : client->timeouts.idle);
+}
+
+void http1_client_read(struct http1_client *client, bool on)
+{
+    if (on) {
+        connection_timeout(&client->connection, client->timeouts.idle);
+        connection_start(&client->connection);
+    } else {
+        connection_no_timeout(&client->connection);
+        connection_stop(&client->connection);
+    }
+}
+
+void http1_client_abandon(struct http1_client *client)
+{
+    close_client(client);
+}
+
+void http1_client_close(struct http1_client *client)
+{
+    assert(client->phase == PHASE_IDLE);
+    close_client(client);
+}
+
+void http1_client_keep(struct http1_client *client, uint64_t idle_timeout_ms)
+{
+    connection_timeout(&client->connection, idle_timeout_ms);
+}

@@ -1,0 +1,610 @@
+/* http1_server: a client's connection that speaks HTTP/1. */
+#include "worker/http/http1_server.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "shared/base/log.h"
+#include "worker/codec/chunked.h"
+#include "worker/http/parse.h"
+#include "worker/net/connection.h"
+
+enum {
+    DISCARD_MAX = 65536,    /* bytes of an unread body that are worth reading to keep the connection */
+    LINGER_MS = 2000,       /* how long a client that is refused may go on sending */
+    LINGER_BYTES = 1 << 20, /* and how much */
+    DRAIN_IDLE_MS = 5000,   /* how long an idle connection is kept while draining: its next request may be under way */
+};
+
+enum phase {
+    PHASE_HEAD,    /* waits for a request's head */
+    PHASE_ACTIVE,  /* an exchange is in progress */
+    PHASE_DISCARD, /* the answer is sent, the rest of the request's body is read to keep the connection */
+    PHASE_LINGER,  /* the answer is sent, the rest is read so that the client sees the answer, not a reset */
+};
+
+struct http1_server {
+    struct connection connection;
+    struct http_service *service;
+    struct exchange exchange;
+    struct address peer;
+    struct head_scan scan;
+    enum phase phase;
+    enum framing framing; /* of the request's body */
+    uint64_t left;        /* of a body with a length, of what is discarded; of a chunked one: what came */
+    struct chunked *chunked;
+    uint64_t sent_before; /* connection.sent when the exchange began */
+    uint64_t sent_seen;   /* connection.sent when the send time-out was last set */
+    bool keep_alive;      /* as the answer said */
+    bool out_chunked;
+    bool out_nothing; /* a body must not be sent */
+    bool response_done;
+    bool continued; /* 100 was sent, or is not wanted */
+};
+
+static const struct exchange_ops ops;
+
+static struct http1_server *server_of(struct connection *connection)
+{
+    return CONTAINER_OF(connection, struct http1_server, connection);
+}
+
+static struct http1_server *server_of_exchange(struct exchange *exchange)
+{
+    return CONTAINER_OF(exchange, struct http1_server, exchange);
+}
+
+static void close_server(struct http1_server *server, bool reset)
+{
+    struct http_service *service = server->service;
+    if (server->connection.closed)
+        return;
+    service_arena_give(service, &server->exchange.arena);
+    connection_close(&server->connection, reset);
+    service->connection_count--;
+    if (service->on_closed)
+        service->on_closed(service);
+}
+
+/* The client can't be answered any more. */
+static void gone(struct http1_server *server)
+{
+    if (server->phase == PHASE_ACTIVE) {
+        server->exchange.bytes_out = server->connection.sent - server->sent_before;
+        server->service->events->on_gone(&server->exchange);
+    }
+    close_server(server, false);
+}
+
+/* --- the end of an exchange --- */
+
+static void await_request(struct http1_server *server)
+{
+    struct http_service *service = server->service;
+    server->phase = PHASE_HEAD;
+    server->scan = (struct head_scan){0, 0};
+    connection_timeout(&server->connection, service->draining ? DRAIN_IDLE_MS : service->keepalive_timeout);
+    connection_start(&server->connection);
+}
+
+static void linger(struct http1_server *server)
+{
+    server->phase = PHASE_LINGER;
+    server->left = LINGER_BYTES;
+    connection_shutdown(&server->connection);
+    if (server->connection.eof) {
+        close_server(server, false);
+        return;
+    }
+    connection_timeout(&server->connection, LINGER_MS);
+    connection_start(&server->connection);
+}
+
+/* The kernel has the whole answer. */
+static void finish(struct http1_server *server)
+{
+    struct exchange *exchange = &server->exchange;
+    exchange->bytes_out = server->connection.sent - server->sent_before;
+    server->service->events->on_sent(exchange);
+    server->chunked = exchange->body_done ? NULL : server->chunked;
+    if (!server->keep_alive && exchange->body_done && !server->connection.held) {
+        close_server(server, false);
+    } else if (!server->keep_alive) {
+        service_arena_give(server->service, &exchange->arena);
+        linger(server);
+    } else if (exchange->body_done) {
+        service_arena_give(server->service, &exchange->arena);
+        await_request(server);
+    } else {
+        service_arena_give(server->service, &exchange->arena);
+        server->phase = PHASE_DISCARD;
+        connection_timeout(&server->connection, server->service->body_timeout);
+        connection_start(&server->connection);
+    }
+}
+
+static void response_complete(struct http1_server *server)
+{
+    server->response_done = true;
+    if (connection_flush(&server->connection))
+        finish(server);
+}
+
+/* --- reading --- */
+
+static void begin(struct http1_server *server)
+{
+    struct http_service *service = server->service;
+    struct exchange *exchange = &server->exchange;
+    server->phase = PHASE_ACTIVE;
+    server->sent_before = server->connection.sent;
+    server->framing = FRAMING_NONE;
+    server->chunked = NULL;
+    server->keep_alive = server->out_chunked = server->out_nothing = server->response_done = false;
+    server->continued = true;
+    exchange->ops = &ops;
+    exchange->owner = NULL;
+    exchange->arena = service_arena_take(service);
+    exchange->head = arena_alloc(exchange->arena, sizeof *exchange->head);
+    exchange->refusal = 0;
+    exchange->bytes_in = exchange->bytes_out = 0;
+    exchange->body_done = true;
+    exchange->response_started = false;
+    connection_stop(&server->connection);
+    connection_no_timeout(&server->connection);
+}
+
+/* What follows in the stream is not to be understood either: it is read past (linger), so that the answer arrives. */
+static void deny(struct exchange *exchange, unsigned status, const char *detail)
+{
+    exchange->refusal = status;
+    exchange->refusal_detail = detail;
+    exchange->body_done = false;
+}
+
+/* A request that can't be read is a request that is answered, and the last one. */
+static void refuse(struct http1_server *server, unsigned status, const char *detail)
+{
+    struct exchange *exchange = &server->exchange;
+    begin(server);
+    memset(exchange->head, 0, sizeof *exchange->head);
+    exchange->head->method = METHOD_OTHER;
+    exchange->head->version = 11;
+    deny(exchange, status, detail);
+    server->service->events->on_request(exchange);
+}
+
+static void begin_body(struct http1_server *server, const struct parse_result *parsed)
+{
+    struct exchange *exchange = &server->exchange;
+    const struct request_head *head = exchange->head;
+    server->framing = parsed->framing;
+    server->left = head->length;
+    exchange->body_done = parsed->framing == FRAMING_NONE || (parsed->framing == FRAMING_LENGTH && head->length == 0);
+    server->continued = !head->expect_continue;
+    if (parsed->framing == FRAMING_CHUNKED) {
+        server->chunked = arena_alloc(exchange->arena, sizeof *server->chunked);
+        chunked_init(server->chunked, NULL);
+    }
+}
+
+static void dispatch(struct http1_server *server, const char *data, size_t length)
+{
+    struct exchange *exchange = &server->exchange;
+    struct http_service *service = server->service;
+    struct parse_result parsed;
+    unsigned lines = server->scan.lines;
+    begin(server);
+    /* What the request says must outlast the scratch buffer. */
+    char *copy = arena_alloc(exchange->arena, length);
+    memcpy(copy, data, length);
+    exchange->bytes_in = length;
+    if (lines > service->max_fields + 1) {
+        memset(exchange->head, 0, sizeof *exchange->head);
+        deny(exchange, 431, "the request has more header fields than are taken");
+    } else if (!parse_request(copy, length, lines, exchange->arena, exchange->head, &parsed)) {
+        deny(exchange, parsed.status, parsed.detail);
+    } else {
+        begin_body(server, &parsed);
+        if (service->max_body && exchange->head->length > service->max_body)
+            deny(exchange, 413, "the request's body is larger than is taken");
+    }
+    service->events->on_request(exchange);
+}
+
+/* Returns what it took of the bytes. */
+static size_t read_head(struct http1_server *server, const char *data, size_t length)
+{
+    struct http_service *service = server->service;
+    size_t skipped = 0, end;
+    /* An empty line or two before a request is let pass (RFC 9112, section 2.2). */
+    while (server->scan.scanned == 0 && skipped < 4 && length - skipped >= 2 && data[skipped] == '\r' &&
+           data[skipped + 1] == '\n')
+        skipped += 2;
+    data += skipped;
+    length -= skipped;
+    if (length == 0)
+        return skipped;
+    switch (head_find_end(&server->scan, data, length < service->max_head ? length : service->max_head, &end)) {
+    case HEAD_WHOLE:
+        dispatch(server, data, end);
+        return skipped + end;
+    case HEAD_MALFORMED:
+        refuse(server, 400, "a line of the head doesn't end with CRLF, or begins with a space");
+        return skipped + length;
+    case HEAD_MORE:
+        if (length >= service->max_head) {
+            bool in_line = server->scan.lines == 0;
+            refuse(server, in_line ? 414 : 431,
+                   in_line ? "the request line is longer than is taken" : "the header fields are larger than is taken");
+            return skipped + length;
+        }
+        /* From the first byte on; more bytes don't move it. */
+        if (!server->connection.held)
+            connection_timeout(&server->connection, service->header_timeout);
+        return skipped;
+    }
+    return skipped;
+}
+
+static void body_bytes(struct http1_server *server, const char *data, size_t length)
+{
+    struct exchange *exchange = &server->exchange;
+    exchange->bytes_in += length;
+    if (exchange->body_done) {
+        connection_stop(&server->connection);
+        connection_no_timeout(&server->connection);
+    }
+    if (server->phase == PHASE_ACTIVE)
+        server->service->events->on_body(exchange, data, length, exchange->body_done);
+}
+
+static size_t read_length(struct http1_server *server, const char *data, size_t length)
+{
+    if (length > server->left)
+        length = (size_t)server->left;
+    server->left -= length;
+    server->exchange.body_done = server->left == 0;
+    body_bytes(server, data, length);
+    return length;
+}
+
+static size_t read_chunked(struct http1_server *server, const char *data, size_t length)
+{
+    struct exchange *exchange = &server->exchange;
+    struct http_service *service = server->service;
+    struct str input = {data, length}, piece;
+    switch (chunked_next(server->chunked, &input, &piece)) {
+    case CHUNKED_DATA:
+        server->left += piece.length;
+        if (service->max_body && server->left > service->max_body)
+            service->events->on_body_error(exchange, 413, "the request's body is larger than is taken");
+        else
+            body_bytes(server, piece.data, piece.length);
+        break;
+    case CHUNKED_END:
+        exchange->body_done = true;
+        body_bytes(server, NULL, 0);
+        break;
+    case CHUNKED_MORE:
+        break;
+    case CHUNKED_ERROR:
+        server->keep_alive = false;
+        service->events->on_body_error(exchange, 400, chunked_error(server->chunked));
+        return length;
+    }
+    return length - input.length;
+}
+
+static size_t read_discarded(struct http1_server *server, size_t length)
+{
+    size_t taken = length < server->left ? length : (size_t)server->left;
+    server->left -= taken;
+    if (server->left > 0)
+        return taken;
+    if (server->phase == PHASE_LINGER) {
+        close_server(server, true);
+        return length;
+    }
+    server->exchange.body_done = true;
+    await_request(server);
+    return taken;
+}
+
+static size_t on_data(struct connection *connection, char *data, size_t length)
+{
+    struct http1_server *server = server_of(connection);
+    size_t taken = 0;
+    stat_add(server->service->net->stats, STAT_BYTES_IN, length - connection->held_length);
+    while (taken < length && !connection->stopped && !connection->closed) {
+        size_t step = 0;
+        switch (server->phase) {
+        case PHASE_HEAD:
+            step = read_head(server, data + taken, length - taken);
+            if (step == 0)
+                return taken;
+            break;
+        case PHASE_ACTIVE:
+            connection_timeout(connection, server->service->body_timeout);
+            step = server->framing == FRAMING_CHUNKED ? read_chunked(server, data + taken, length - taken)
+                                                      : read_length(server, data + taken, length - taken);
+            break;
+        case PHASE_DISCARD:
+        case PHASE_LINGER:
+            step = read_discarded(server, length - taken);
+            break;
+        }
+        taken += step;
+    }
+    return taken;
+}
+
+/* --- the other events of the connection --- */
+
+static void on_eof(struct connection *connection)
+{
+    gone(server_of(connection));
+}
+
+static void on_error(struct connection *connection, int error)
+{
+    (void)error; /* a client may leave as it likes; the access log tells that it did */
+    gone(server_of(connection));
+}
+
+static void await_send(struct http1_server *server)
+{
+    server->sent_seen = server->connection.sent;
+    connection_timeout(&server->connection, server->service->send_timeout);
+}
+
+static void on_blocked(struct connection *connection)
+{
+    struct http1_server *server = server_of(connection);
+    await_send(server);
+    if (server->phase == PHASE_ACTIVE && !server->response_done)
+        server->service->events->on_blocked(&server->exchange);
+}
+
+static void on_drained(struct connection *connection)
+{
+    struct http1_server *server = server_of(connection);
+    connection_no_timeout(connection);
+    if (server->phase != PHASE_ACTIVE)
+        return;
+    if (server->response_done)
+        finish(server);
+    else
+        server->service->events->on_drained(&server->exchange);
+}
+
+static void on_timeout(struct connection *connection)
+{
+    struct http1_server *server = server_of(connection);
+    if (server->phase == PHASE_HEAD && connection->held) {
+        refuse(server, 408, "the request's head took too long");
+    } else if (connection->blocked && connection->sent != server->sent_seen) {
+        await_send(server); /* slow, but not stalled */
+    } else if (server->phase == PHASE_ACTIVE && !connection->blocked) {
+        server->keep_alive = false;
+        connection_stop(connection);
+        server->service->events->on_body_error(&server->exchange, 408, "the request's body took too long");
+    } else {
+        gone(server);
+    }
+}
+
+static const struct connection_events connection_events = {
+    .on_data = on_data,
+    .on_eof = on_eof,
+    .on_error = on_error,
+    .on_blocked = on_blocked,
+    .on_drained = on_drained,
+    .on_timeout = on_timeout,
+};
+
+/* --- answering --- */
+
+static void write_fields(struct buf *out, const struct fields *fields)
+{
+    for (unsigned i = 0; i < fields->count; i++) {
+        const struct field *field = &fields->items[i];
+        if (!field_forwards(field))
+            continue;
+        buf_str_add(out, field->name);
+        BUF_LITERAL(out, ": ");
+        buf_str_add(out, field->value);
+        BUF_LITERAL(out, "\r\n");
+    }
+}
+
+static void write_status(struct buf *out, const struct response_head *head)
+{
+    BUF_LITERAL(out, "HTTP/1.1 ");
+    buf_u64(out, head->status);
+    buf_char(out, ' ');
+    buf_str_add(out, head->reason.length ? head->reason : status_reason(head->status));
+    BUF_LITERAL(out, "\r\n");
+}
+
+/* Whether the connection goes on after this answer. */
+static bool will_keep_alive(const struct http1_server *server)
+{
+    const struct exchange *exchange = &server->exchange;
+    if (server->service->draining || !exchange->head->keep_alive || exchange->refusal)
+        return false;
+    return exchange->body_done ||
+           (server->framing == FRAMING_LENGTH && server->continued && server->left <= DISCARD_MAX);
+}
+
+/* How the answer's body is delimited (RFC 9112, section 6), and whether the connection persists. */
+static void write_framing(struct http1_server *server, struct buf *out, const struct response_head *head)
+{
+    const struct request_head *request = server->exchange.head;
+    server->keep_alive = will_keep_alive(server);
+    server->out_nothing = response_bodyless(request->method, head->status);
+    if (head->body == BODY_LENGTH && head->status != 204) {
+        BUF_LITERAL(out, "Content-Length: ");
+        buf_u64(out, head->length);
+        BUF_LITERAL(out, "\r\n");
+    } else if (head->body == BODY_NONE && !server->out_nothing) {
+        BUF_LITERAL(out, "Content-Length: 0\r\n");
+    } else if (head->body == BODY_STREAM && !server->out_nothing) {
+        server->out_chunked = request->version >= 11;
+        if (server->out_chunked)
+            BUF_LITERAL(out, "Transfer-Encoding: chunked\r\n");
+        else
+            server->keep_alive = false;
+    }
+    if (!server->keep_alive)
+        BUF_LITERAL(out, "Connection: close\r\n");
+    else if (request->version == 10)
+        BUF_LITERAL(out, "Connection: keep-alive\r\n");
+}
+
+static void respond(struct exchange *exchange, const struct response_head *head, bool last)
+{
+    struct http1_server *server = server_of_exchange(exchange);
+    struct buf out = connection_reserve(&server->connection, NET_READ);
+    exchange->response_started = true;
+    write_status(&out, head);
+    write_fields(&out, &head->fields);
+    if (!fields_get(&head->fields, FIELD_DATE)) {
+        BUF_LITERAL(&out, "Date: ");
+        buf_str_add(&out, service_date(server->service));
+        BUF_LITERAL(&out, "\r\n");
+    }
+    write_framing(server, &out, head);
+    BUF_LITERAL(&out, "\r\n");
+    if (out.overflow) {
+        log_error("an answer's head is larger than %d bytes: the connection was cut", NET_READ);
+        connection_fail(&server->connection, EMSGSIZE);
+        return;
+    }
+    connection_commit(&server->connection, &out);
+    if (last)
+        response_complete(server);
+}
+
+static void interim(struct exchange *exchange, const struct response_head *head)
+{
+    struct http1_server *server = server_of_exchange(exchange);
+    if (exchange->head->version < 11)
+        return; /* RFC 9110, section 15.2 */
+    struct buf out = connection_reserve(&server->connection, NET_READ);
+    write_status(&out, head);
+    write_fields(&out, &head->fields);
+    BUF_LITERAL(&out, "\r\n");
+    if (!out.overflow)
+        connection_commit(&server->connection, &out);
+    connection_flush(&server->connection);
+}
+
+static void write_body(struct exchange *exchange, const char *data, size_t length, bool last)
+{
+    struct http1_server *server = server_of_exchange(exchange);
+    struct connection *connection = &server->connection;
+    if (!server->out_nothing && length) {
+        if (server->out_chunked) {
+            char line[24];
+            struct buf size = buf_on(line, sizeof line);
+            buf_hex(&size, length, 0);
+            BUF_LITERAL(&size, "\r\n");
+            connection_send(connection, size.data, size.length);
+        }
+        connection_send(connection, data, length);
+        if (server->out_chunked)
+            connection_send(connection, "\r\n", 2);
+    }
+    if (!last)
+        return;
+    if (server->out_chunked)
+        connection_send(connection, "0\r\n\r\n", 5);
+    response_complete(server);
+}
+
+static void read_body(struct exchange *exchange, bool on)
+{
+    struct http1_server *server = server_of_exchange(exchange);
+    struct connection *connection = &server->connection;
+    if (exchange->body_done)
+        return;
+    if (!on) {
+        connection_stop(connection);
+        if (!connection->blocked)
+            connection_no_timeout(connection);
+        return;
+    }
+    if (!server->continued && !exchange->response_started) {
+        /* A body that is there already needs no invitation. */
+        if (!connection->held)
+            connection_send(connection, "HTTP/1.1 100 Continue\r\n\r\n", 25);
+        server->continued = true;
+        connection_flush(connection);
+    }
+    connection_timeout(connection, server->service->body_timeout);
+    connection_start(connection);
+}
+
+static void abort_exchange(struct exchange *exchange)
+{
+    close_server(server_of_exchange(exchange), exchange->response_started);
+}
+
+static const struct exchange_ops ops = {
+    .respond = respond,
+    .interim = interim,
+    .write = write_body,
+    .read = read_body,
+    .abort = abort_exchange,
+};
+
+/* --- life --- */
+
+void http1_server_open(struct http_service *service, int fd, const struct address *peer, const void *listener)
+{
+    struct http1_server *server = malloc(sizeof *server);
+    if (!server) {
+        close(fd);
+        log_error("no memory for a connection");
+        return;
+    }
+    memset(&server->exchange, 0, sizeof server->exchange);
+    server->service = service;
+    server->peer = *peer;
+    server->exchange.service = service;
+    server->exchange.peer = &server->peer;
+    server->exchange.listener = listener;
+    if (connection_adopt(&server->connection, service->net, fd, &connection_events) < 0) {
+        log_error("can't watch a connection: %m");
+        free(server);
+        return;
+    }
+    list_push_back(&service->connections, &server->connection.link);
+    service->connection_count++;
+    stat_add(service->net->stats, STAT_CONNECTIONS, 1);
+    await_request(server);
+    connection_timeout(&server->connection, service->header_timeout);
+}
+
+void http1_server_drain(struct http_service *service)
+{
+    service->draining = true;
+    LIST_EACH(link, &service->connections) {
+        struct http1_server *server = server_of(CONTAINER_OF(link, struct connection, link));
+        if (server->phase == PHASE_HEAD && !server->connection.held)
+            connection_timeout(&server->connection, DRAIN_IDLE_MS);
+    }
+}
+
+unsigned http1_server_cut(struct http_service *service)
+{
+    unsigned idle = 0;
+    while (!list_empty(&service->connections)) {
+        struct http1_server *server = server_of(CONTAINER_OF(service->connections.next, struct connection, link));
+        idle += server->phase != PHASE_ACTIVE;
+        gone(server);
+    }
+    return idle;
+}

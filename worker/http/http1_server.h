@@ -1,0 +1,16 @@
+/* http1_server: a client's connection that speaks HTTP/1 (RFC 9112): requests in order, one exchange at a time. */
+#ifndef HTTP_HTTP1_SERVER_H
+#define HTTP_HTTP1_SERVER_H
+
+#include "worker/http/exchange.h"
+
+/* Serves a connected socket; closes it in the end. `listener` goes to the exchanges. */
+void http1_server_open(struct http_service *service, int fd, const struct address *peer, const void *listener);
+
+/* From now on answers carry Connection: close, and connections that stay idle are closed. */
+void http1_server_drain(struct http_service *service);
+
+/* Closes all connections at once; requests in progress get on_gone. Returns how many were idle. */
+unsigned http1_server_cut(struct http_service *service);
+
+#endif

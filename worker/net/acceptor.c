@@ -1,0 +1,105 @@
+/* acceptor: a listening socket in a process's loop. */
+#include "worker/net/acceptor.h"
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "shared/base/log.h"
+
+enum { RETRY_MS = 20, RETRY_EMPTY_MS = 500, COMPLAIN_MS = 10000 };
+
+static void on_event(struct source *source, uint32_t events);
+
+static void join(struct acceptor *acceptor)
+{
+    if (acceptor->in_loop || acceptor->closed)
+        return;
+    timer_clear(&acceptor->net->loop->timers, &acceptor->retry);
+    acceptor->source.on_event = on_event; /* leaving took it away */
+    /* EPOLLEXCLUSIVE: a new connection wakes one process, not all. */
+    if (loop_add(acceptor->net->loop, &acceptor->source, EPOLLIN | EPOLLEXCLUSIVE) == 0)
+        acceptor->in_loop = true;
+    else
+        log_error("can't watch a listener: %s", strerror(errno));
+}
+
+static void leave(struct acceptor *acceptor, uint64_t retry_ms)
+{
+    struct loop *loop = acceptor->net->loop;
+    if (acceptor->in_loop)
+        loop_remove(loop, &acceptor->source);
+    acceptor->in_loop = false;
+    timer_set(&loop->timers, &acceptor->retry, loop->now_ms + retry_ms);
+}
+
+/* One connection: 1; none: 0; no descriptor or memory: -1. */
+static int accept_one(struct acceptor *acceptor)
+{
+    struct address peer = {.length = sizeof peer.un};
+    int fd = accept4(acceptor->source.fd, &peer.any, &peer.length, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (fd >= 0) {
+        if (peer.any.sa_family == AF_INET6)
+            address_unmap(&peer);
+        acceptor->events->on_accept(acceptor, fd, &peer);
+        return 1;
+    }
+    if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+        uint64_t now = acceptor->net->loop->now_ms;
+        if (now - acceptor->complained >= COMPLAIN_MS || acceptor->complained == 0) {
+            acceptor->complained = now;
+            log_warning("can't accept: %s; waiting for a connection to close", strerror(errno));
+        }
+        return -1;
+    }
+    return 0; /* taken by another worker, or gone before it was accepted */
+}
+
+static void on_event(struct source *source, uint32_t events)
+{
+    struct acceptor *acceptor = CONTAINER_OF(source, struct acceptor, source);
+    (void)events;
+    if (!acceptor->events->has_room(acceptor))
+        leave(acceptor, RETRY_MS);
+    else if (accept_one(acceptor) < 0)
+        leave(acceptor, RETRY_EMPTY_MS);
+}
+
+static void on_retry(struct timer *timer)
+{
+    join(CONTAINER_OF(timer, struct acceptor, retry));
+}
+
+int acceptor_open(struct acceptor *acceptor, struct net *net, int fd, const struct acceptor_events *events)
+{
+    acceptor->source = (struct source){.fd = fd, .on_event = on_event};
+    acceptor->net = net;
+    acceptor->events = events;
+    timer_init(&acceptor->retry, on_retry);
+    join(acceptor);
+    return acceptor->in_loop ? 0 : -1;
+}
+
+void acceptor_resume(struct acceptor *acceptor)
+{
+    join(acceptor);
+}
+
+void acceptor_finish(struct acceptor *acceptor)
+{
+    while (accept_one(acceptor) > 0)
+        continue;
+    acceptor_close(acceptor);
+}
+
+void acceptor_close(struct acceptor *acceptor)
+{
+    if (acceptor->closed)
+        return;
+    if (acceptor->in_loop)
+        loop_remove(acceptor->net->loop, &acceptor->source);
+    acceptor->in_loop = false;
+    acceptor->closed = true;
+    timer_clear(&acceptor->net->loop->timers, &acceptor->retry);
+    close(acceptor->source.fd);
+}

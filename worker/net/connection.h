@@ -1,0 +1,97 @@
+/* connection: a stream socket with its events, its back-pressure and its time-out.
+ *
+ * It is the first member of what uses it (an HTTP/1 server or client connection), which gets its events by a table.
+ * Reading: bytes are handed over in the scratch buffer; what the user doesn't take is held and handed over again,
+ * with more, later. Writing: bytes are gathered and sent at the end of the event; what the socket doesn't take is
+ * kept here, and the user is told to stop until it has drained. Neither stop costs a system call unless the peer
+ * really sends meanwhile.
+ */
+#ifndef NET_CONNECTION_H
+#define NET_CONNECTION_H
+
+#include "shared/base/address.h"
+#include "shared/base/buf.h"
+#include "worker/net/net.h"
+
+struct connection;
+struct connection_chunk;
+
+struct connection_events {
+    /* Bytes came. Returns how many were taken; the rest is held. Never called while stopped. */
+    size_t (*on_data)(struct connection *connection, char *data, size_t length);
+    /* The peer has sent its last byte (also while reading is stopped: it half-closed, or left). `held` says whether
+     * bytes before it are still to be handed over. */
+    void (*on_eof)(struct connection *connection);
+    /* The connection broke; `error` is an errno. Nothing more will come; to be closed. */
+    void (*on_error)(struct connection *connection, int error);
+    void (*on_connected)(struct connection *connection); /* of connection_open() only */
+    void (*on_blocked)(struct connection *connection);   /* the socket takes no more: stop producing */
+    void (*on_drained)(struct connection *connection);   /* all that was kept is sent */
+    void (*on_timeout)(struct connection *connection);
+};
+
+struct connection {
+    struct list link; /* the user's: a pool, a list of all */
+    struct source source;
+    struct net *net;
+    const struct connection_events *events;
+    struct timer timer;
+    struct deferred deferred; /* to hand over held bytes, or an error found while sending */
+    char *held;               /* bytes read and not taken */
+    uint32_t held_length;
+    int error;
+    struct connection_chunk *chunks; /* output that the socket didn't take, the oldest first */
+    struct connection_chunk **chunks_end;
+    uint64_t sent; /* bytes that the socket took, since it was opened */
+    bool connecting : 1;
+    bool stopped : 1; /* no data wanted */
+    bool blocked : 1;
+    bool eof : 1;
+    bool closed : 1;
+};
+
+/* Takes over a connected socket. 0, or -1 with errno (the descriptor is then closed). */
+int connection_adopt(struct connection *connection, struct net *net, int fd, const struct connection_events *events);
+
+/* Opens a socket to `address`; on_connected or on_error follows. 0, or -1 with errno when it failed at once. */
+int connection_open(struct connection *connection, struct net *net, const struct address *address,
+                    const struct connection_events *events);
+
+/* Queues bytes for sending. They are copied or sent before it returns. */
+void connection_send(struct connection *connection, const char *data, size_t length);
+
+/* Memory of `size` bytes (NET_READ at most) to build output in; then commit what was built, before anything else is
+ * sent. */
+struct buf connection_reserve(struct connection *connection, size_t size);
+void connection_commit(struct connection *connection, const struct buf *built);
+
+/* Sends what is gathered now. True when the socket took all. */
+bool connection_flush(struct connection *connection);
+
+/* Stops and starts on_data. Starting hands over what is held in this turn of the loop, not on the caller's stack. */
+void connection_stop(struct connection *connection);
+void connection_start(struct connection *connection);
+
+/* Milliseconds from now; on_timeout then. */
+static inline void connection_timeout(struct connection *connection, uint64_t ms)
+{
+    struct loop *loop = connection->net->loop;
+    timer_set(&loop->timers, &connection->timer, loop->now_ms + ms);
+}
+
+static inline void connection_no_timeout(struct connection *connection)
+{
+    timer_pause(&connection->timer);
+}
+
+/* on_error follows in this turn, but not on the caller's stack: for what is found while sending. */
+void connection_fail(struct connection *connection, int error);
+
+/* No more output: FIN after what was sent. */
+void connection_shutdown(struct connection *connection);
+
+/* Closes at once; what is gathered or kept is lost. The memory (malloc()ed by the user, this its first member) is freed
+ * after the batch. `reset`: the peer gets RST, so that it can't take a cut answer for a whole one. */
+void connection_close(struct connection *connection, bool reset);
+
+#endif

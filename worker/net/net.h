@@ -1,0 +1,38 @@
+/* net: what all connections of a process share: the loop, the scratch buffer that is read into, and the one that
+ * output is gathered in.
+ *
+ * Both are hot: nearly every request is read, parsed, rebuilt and sent without touching other memory. Gathered output
+ * belongs to one connection at a time and leaves in one system call, at the end of the event that produced it.
+ */
+#ifndef NET_NET_H
+#define NET_NET_H
+
+#include "shared/shm/stats.h"
+#include "worker/loop/loop.h"
+
+struct connection;
+
+enum {
+    NET_READ = 65536,         /* bytes read at once */
+    NET_IN = 2 * NET_READ,    /* what was held from before stands in front of what is read */
+    NET_OUT = 2 * NET_READ,   /* a head of the largest size fits behind anything */
+    NET_COALESCE = 4096,      /* a body up to this is copied behind its head, a larger one goes by writev */
+};
+
+struct net {
+    struct loop *loop;
+    struct stats_row *stats;
+    char *in;
+    char *out;
+    size_t out_length;
+    struct connection *out_owner; /* whose the gathered output is */
+};
+
+/* 0, or -1 with errno. */
+int net_init(struct net *net, struct loop *loop, struct stats_row *stats);
+void net_close(struct net *net);
+
+/* Sends what is gathered. Called at the end of every event. */
+void net_flush(struct net *net);
+
+#endif

@@ -1,0 +1,75 @@
+/* policy: the contract of a feature: one file in worker/policy/ that exports one constant structure, and one line in
+ * policies.def.
+ *
+ * A policy is compiled once for each route that has it, and its hooks run for each request of that route, in the
+ * order of the stages. What a hook allocates comes from the request's arena; no policy frees anything.
+ */
+#ifndef REQUEST_POLICY_H
+#define REQUEST_POLICY_H
+
+#include "shared/conf/row.h"
+#include "shared/conf/settings.h"
+#include "worker/codec/expr.h"
+
+struct request;
+struct route;
+
+enum verdict {
+    VERDICT_NEXT,   /* go on */
+    VERDICT_WAIT,   /* I have armed a wait */
+    VERDICT_ANSWER, /* I have produced the response */
+    VERDICT_FAIL,   /* problem details are set */
+};
+
+/* Where a policy runs. The order is the program's, not the user's. */
+enum stage {
+    STAGE_OBSERVE,
+    STAGE_EDGE,
+    STAGE_IDENTIFY,
+    STAGE_AUTHORISE,
+    STAGE_ADMIT,
+    STAGE_SHAPE,
+    STAGE_CACHE,
+    STAGE_CONTENT,
+};
+
+/* The compiling of one policy of one route (route NULL: of the chain for requests without a route). */
+struct compiler {
+    struct arena *arena; /* the generation's */
+    struct errors *errors;
+    const struct settings *settings;
+    const struct route *route;
+    struct origin origin; /* of the policy's setting */
+    const char *policy;   /* its name */
+    const struct expr_name *names;
+};
+
+/* Each NULL where a policy has nothing to do. */
+struct policy {
+    const char *name; /* of its setting */
+    const char *help;
+    enum stage stage;
+    const struct section *section; /* its settings */
+    bool list;                     /* may stand several times on a route */
+    /* For what is on every chain without being asked for: its configuration, or NULL when it is off. */
+    const void *(*always)(const struct settings *settings);
+    /* At load: checks, and makes what the hooks get as `compiled`. Without it they get the configuration itself. */
+    const void *(*compile)(struct compiler *compiler, const void *conf);
+    enum verdict (*on_request)(struct request *request, const void *compiled);
+    enum verdict (*on_content)(struct request *request, const void *compiled); /* STAGE_CONTENT only; never NEXT */
+    enum verdict (*on_response)(struct request *request, const void *compiled); /* NEXT only */
+    void (*on_done)(struct request *request, const void *compiled);
+};
+
+/* An error in the policy's settings; `setting` is the name inside its group, or NULL for the policy as a whole. */
+void compile_error(struct compiler *compiler, const char *setting, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* An expression of the policy's; `braces`: {name} is short for ${params.name}. NULL, and an error, when it is bad or
+ * names a parameter that the route's path doesn't have. */
+const struct expr *compile_expr(struct compiler *compiler, const char *setting, const char *text, bool braces);
+
+/* The index of an upstream in the settings; -1, and an error with a suggestion, if there is none of that name. */
+int compile_upstream(struct compiler *compiler, const char *setting, const char *name);
+
+#endif

@@ -1,0 +1,47 @@
+/* problem: the gateway's own error answers, RFC 9457. */
+#include "worker/request/problem.h"
+
+#include "worker/request/request.h"
+
+const struct problem_row problem_rows[PROBLEM_COUNT] = {
+    [PROBLEM_NONE] = {500, {"none", 4}, {"", 0}},
+#define PROBLEM(id, status, type, title) [PROBLEM_##id] = {status, {type, sizeof(type) - 1}, {title, sizeof(title) - 1}},
+#include "worker/request/problems.def"
+#undef PROBLEM
+};
+
+enum problem problem_of_status(unsigned status)
+{
+    if (status == 400)
+        return PROBLEM_BAD_REQUEST;
+    for (unsigned i = 1; i < PROBLEM_COUNT; i++)
+        if (problem_rows[i].status == status)
+            return i;
+    return PROBLEM_BAD_REQUEST;
+}
+
+void problem_render(struct request *request)
+{
+    const struct problem_row *row = &problem_rows[request->problem];
+    struct str detail = str_of(request->detail);
+    size_t size = 256 + row->title.length + row->type.length + 6 * (detail.length + request->id.length);
+    struct buf body = buf_on(arena_alloc(request->arena, size), size);
+    BUF_LITERAL(&body, "{\"type\":\"urn:gatehouse:problem:");
+    buf_str_add(&body, row->type);
+    BUF_LITERAL(&body, "\",\"title\":\"");
+    buf_json(&body, row->title);
+    BUF_LITERAL(&body, "\",\"status\":");
+    buf_u64(&body, row->status);
+    if (detail.length) {
+        BUF_LITERAL(&body, ",\"detail\":\"");
+        buf_json(&body, detail);
+        buf_char(&body, '"');
+    }
+    BUF_LITERAL(&body, ",\"instance\":\"");
+    buf_json(&body, request->id);
+    BUF_LITERAL(&body, "\"}\n");
+    request->response = (struct response_head){0};
+    request_answer(request, row->status, STR("application/problem+json"), buf_str(&body));
+    if (request->problem == PROBLEM_METHOD_NOT_ALLOWED)
+        request_add_field(request, STR("Allow"), request->match.allow);
+}

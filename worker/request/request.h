@@ -1,0 +1,152 @@
+/* request: a request on its way from the head to the log.
+ *
+ *   HEAD → ROUTE → REQUEST → CONTENT → RESPONSE → SEND → LOG → DONE
+ *
+ * Each state is a function in a table (states.c), driven by request_run(). LOG is the only road to DONE. The request
+ * lives in its exchange's arena.
+ */
+#ifndef REQUEST_REQUEST_H
+#define REQUEST_REQUEST_H
+
+#include "worker/http/exchange.h"
+#include "worker/request/policy.h"
+#include "worker/request/problem.h"
+#include "worker/request/site.h"
+#include "worker/request/worker.h"
+
+enum request_state {
+    REQUEST_HEAD,
+    REQUEST_ROUTE,
+    REQUEST_REQUEST,
+    REQUEST_CONTENT,
+    REQUEST_RESPONSE,
+    REQUEST_SEND,
+    REQUEST_LOG,
+    REQUEST_DONE,
+};
+
+/* What a waiting request waits for. */
+struct request_wait {
+    const char *reason;                       /* NULL: it doesn't wait */
+    void (*resume)(struct request *request);  /* the wait is over, or its deadline has passed: the policy goes on */
+    void (*cancel)(struct request *request);  /* the client left: let go of what was asked for */
+    bool timed_out;
+};
+
+/* What a content that streams is told. */
+struct content_events {
+    void (*on_body)(struct request *request, const char *data, size_t length, bool last); /* of the request */
+    void (*on_blocked)(struct request *request); /* the client takes no more of the answer for now */
+    void (*on_drained)(struct request *request);
+    void (*on_abort)(struct request *request); /* the exchange is over: let go of everything */
+};
+
+struct request {
+    struct list link; /* in worker->requests */
+    struct worker *worker;
+    struct exchange *exchange;
+    struct arena *arena;
+    struct request_head *head;
+    enum request_state state;
+    unsigned entered; /* policies of the chain that were entered; while responding, those left to run */
+    uint64_t serial;
+    uint64_t started;      /* monotonic, ns */
+    uint64_t started_wall; /* ns */
+    struct str id;
+    struct str path; /* normal form */
+    struct route_match match;
+    const struct chain *chain;
+    enum verdict content_verdict;
+
+    struct response_head response;
+    struct str response_body; /* when the answer was made whole */
+    bool streaming;           /* the content writes the body itself */
+    bool responded;           /* the answer's head is with the exchange */
+    bool aborted;
+
+    enum problem problem;
+    char *detail;
+
+    struct request_wait wait;
+    struct timer wait_timer;
+    struct deferred wake;
+
+    const struct content_events *content; /* NULL: it doesn't stream */
+    void *content_state;
+
+    /* For the log: set by what calls upstreams. */
+    const char *upstream;
+    const char *endpoint;
+    uint64_t upstream_ns;
+    unsigned tries;
+};
+
+extern const struct exchange_events request_exchange_events;
+
+/* Drives the state table until it waits or is done. After it the request may be gone. */
+void request_run(struct request *request);
+
+/* --- for policies --- */
+
+/* Problem details; the detail is a printf text. Returns VERDICT_FAIL. */
+enum verdict request_fail(struct request *request, enum problem problem, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* A whole answer. `type` empty: no Content-Type. The texts must live as long as the request. Returns VERDICT_ANSWER. */
+enum verdict request_answer(struct request *request, unsigned status, struct str type, struct str body);
+
+/* A field of the answer; the texts must live as long as the request. */
+void request_add_field(struct request *request, struct str name, struct str value);
+
+/* Arms a wait; the caller returns VERDICT_WAIT. `deadline_ms` from now, 0: none. `resume` runs in the loop's next turn
+ * after request_wake(), or when the deadline has passed (wait.timed_out), and ends by request_resume() or by arming the
+ * next wait. `cancel` may be NULL. */
+void request_wait(struct request *request, const char *reason, uint64_t deadline_ms,
+                  void (*resume)(struct request *request), void (*cancel)(struct request *request));
+
+/* Ends the wait; only queues. */
+void request_wake(struct request *request);
+
+/* The verdict that a wait was for. The request may be gone after it. */
+void request_resume(struct request *request, enum verdict verdict);
+
+/* --- for contents that stream (on_content returned WAIT without a wait; called from the loop's events) --- */
+
+/* request->response is filled: response hooks run, the head goes out. `last`: there is no body; the request may then be
+ * gone. */
+void request_respond(struct request *request, bool last);
+
+/* A piece of the body. After `last` the request may be gone. */
+void request_write(struct request *request, const char *data, size_t length, bool last);
+
+/* The content failed: a problem if nothing was sent yet (the details are set by request_fail() before), else the answer
+ * is cut. The request may be gone after it. on_abort is not called. */
+void request_content_failed(struct request *request);
+
+/* Wants the request's body (on_body), or not for now. */
+void request_read(struct request *request, bool on);
+
+/* The request in progress with that serial number, or NULL: for late replies. */
+struct request *request_find(struct worker *worker, uint64_t serial);
+
+/* --- expressions --- */
+
+extern const struct expr_name request_names[];
+
+/* Whether a name is ${params.NAME}: the loader checks those against the path. */
+bool request_name_is_param(int id);
+
+/* Appends an expression's value. */
+void request_eval(struct request *request, const struct expr *expr, enum expr_escape escape, struct buf *out);
+
+/* The same into the arena, `size` bytes at most; false: too long. */
+bool request_eval_str(struct request *request, const struct expr *expr, enum expr_escape escape, size_t size,
+                      struct str *value);
+
+/* A UUIDv7 (RFC 9562, section 5.7), 36 characters. */
+struct str request_new_id(struct worker *worker, struct arena *arena);
+
+/* Since the head came, to the last turn of the loop. */
+uint64_t request_duration_ns(const struct request *request);
+
+#endif

@@ -1,0 +1,320 @@
+/* site: a generation's routes, chains and policies, compiled. */
+#include "worker/request/site.h"
+
+#include <arpa/inet.h>
+#include <stdlib.h>
+
+#include "worker/request/request.h"
+
+struct site_compiler {
+    struct site *site;
+    const struct settings *settings;
+    const struct policy *const *policies;
+    struct arena *arena;
+    struct errors *errors;
+};
+
+enum { CHAIN_MAX = 64 };
+
+/* --- what policies call while they are compiled --- */
+
+void compile_error(struct compiler *compiler, const char *setting, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    char *text = arena_vprintf(compiler->errors->arena, format, arguments);
+    va_end(arguments);
+    errors_add(compiler->errors, compiler->origin, "%s%s%s: %s", compiler->policy, setting ? "." : "",
+               setting ? setting : "", text);
+}
+
+struct name_check {
+    struct compiler *compiler;
+    const char *setting;
+    bool good;
+};
+
+static void check_name(void *context, int id, struct str argument)
+{
+    struct name_check *check = context;
+    const struct route *route = check->compiler->route;
+    if (!route || !request_name_is_param(id))
+        return;
+    for (unsigned i = 0; i < route->param_count; i++)
+        if (str_eq(route->params[i], argument))
+            return;
+    check->good = false;
+    compile_error(check->compiler, check->setting, "the route's path \"%.*s\" has no parameter {%.*s}",
+                  STR_ARG(route->pattern), STR_ARG(argument));
+}
+
+const struct expr *compile_expr(struct compiler *compiler, const char *setting, const char *text, bool braces)
+{
+    const char *why = NULL;
+    const struct expr *expr = expr_compile(compiler->arena, text, compiler->names, braces, &why);
+    if (!expr) {
+        compile_error(compiler, setting, "%s", why);
+        return NULL;
+    }
+    struct name_check check = {compiler, setting, true};
+    expr_each_name(expr, check_name, &check);
+    return check.good ? expr : NULL;
+}
+
+int compile_upstream(struct compiler *compiler, const char *setting, const char *name)
+{
+    const struct conf_list *upstreams = &compiler->settings->upstreams;
+    const char *near = NULL;
+    unsigned least = 3;
+    for (unsigned i = 0; i < upstreams->count; i++) {
+        const struct upstream_settings *upstream = upstreams->items[i];
+        if (strcmp(upstream->name, name) == 0)
+            return (int)i;
+        unsigned distance = str_distance(str_of(upstream->name), str_of(name), 2);
+        if (distance < least) {
+            least = distance;
+            near = upstream->name;
+        }
+    }
+    compile_error(compiler, setting, "there is no upstream \"%s\" (%s%s%s)", name,
+                  near ? "did you mean \"" : "define it under upstreams", near ? near : "", near ? "\"?" : "");
+    return -1;
+}
+
+/* --- chains --- */
+
+/* One use of a policy, before it is compiled. */
+struct use {
+    const struct policy *policy;
+    const void *conf;
+    struct origin origin;
+};
+
+/* The nearest that says something of a policy decides: the route, its API, the defaults. */
+static const struct conf_policies *who_says(const struct conf_policies *const levels[3], const struct policy *policy)
+{
+    for (unsigned level = 0; level < 3; level++)
+        for (unsigned i = 0; levels[level] && i < levels[level]->count; i++)
+            if (levels[level]->items[i].extension->feature == policy)
+                return levels[level];
+    return NULL;
+}
+
+static unsigned collect(struct site_compiler *compiler, const struct conf_policies *const levels[3], struct use *uses)
+{
+    unsigned count = 0;
+    for (unsigned p = 0; compiler->policies[p]; p++) {
+        const struct policy *policy = compiler->policies[p];
+        const void *always = policy->always ? policy->always(compiler->settings) : NULL;
+        if (always && count < CHAIN_MAX)
+            uses[count++] = (struct use){policy, always, {NULL, 0}};
+        const struct conf_policies *level = policy->section ? who_says(levels, policy) : NULL;
+        for (unsigned i = 0; level && i < level->count; i++)
+            if (level->items[i].extension->feature == policy && !level->items[i].off && count < CHAIN_MAX)
+                uses[count++] = (struct use){policy, level->items[i].conf, level->items[i].origin};
+    }
+    return count;
+}
+
+/* NULL and an error, or the chain. */
+static const struct chain *compile_chain(struct site_compiler *site, const struct route *route,
+                                         const struct conf_policies *const levels[3], struct origin origin)
+{
+    struct use uses[CHAIN_MAX];
+    struct link links[CHAIN_MAX];
+    struct chain *chain = arena_zalloc(site->arena, sizeof *chain);
+    unsigned count = collect(site, levels, uses), contents = 0;
+    for (enum stage stage = STAGE_OBSERVE; stage <= STAGE_CONTENT; stage++)
+        for (unsigned i = 0; i < count; i++) {
+            if (uses[i].policy->stage != stage)
+                continue;
+            struct compiler compiler = {.arena = site->arena, .errors = site->errors, .settings = site->settings,
+                                        .route = route, .origin = uses[i].origin, .policy = uses[i].policy->name,
+                                        .names = request_names};
+            struct link link = {uses[i].policy, uses[i].conf};
+            if (link.policy->compile)
+                link.compiled = link.policy->compile(&compiler, uses[i].conf);
+            if (stage != STAGE_CONTENT)
+                links[chain->count++] = link;
+            else if (contents++ == 0)
+                chain->content = link;
+        }
+    if (route && contents != 1)
+        errors_add(site->errors, origin, contents ? "a route has one content: proxy, respond or redirect; this one has %u"
+                                                  : "a route needs a content (add proxy, respond or redirect)", contents);
+    struct link *kept = arena_array(site->arena, chain->count, sizeof *kept);
+    memcpy(kept, links, chain->count * sizeof *kept);
+    chain->links = kept;
+    return chain;
+}
+
+/* --- routes --- */
+
+static void set_methods(struct route *route, const struct conf_strings *methods, struct arena *arena)
+{
+    route->others.items = arena_array(arena, methods->count, sizeof *route->others.items);
+    for (unsigned i = 0; i < methods->count; i++) {
+        enum method method = method_of(str_of(methods->items[i]));
+        if (method == METHOD_OTHER)
+            route->others.items[route->others.count++] = methods->items[i];
+        else
+            route->methods |= 1u << method;
+    }
+}
+
+static bool api_is_on(const struct api_settings *api, const struct listener_settings *listener)
+{
+    for (unsigned i = 0; i < api->listeners.count; i++)
+        if (strcmp(api->listeners.items[i], listener->name) == 0)
+            return true;
+    return api->listeners.count == 0;
+}
+
+static void compile_route(struct site_compiler *compiler, const struct api_settings *api,
+                          const struct route_settings *settings)
+{
+    struct arena *arena = compiler->arena;
+    struct site *site = compiler->site;
+    struct route *route = arena_zalloc(arena, sizeof *route);
+    const char *path = settings->match.path ? settings->match.path : settings->match.prefix;
+    struct str prefix = str_of(api->prefix ? api->prefix : "");
+    if (!path)
+        return; /* an error of the settings, reported there */
+    if (prefix.length && prefix.data[prefix.length - 1] == '/')
+        prefix.length--;
+    route->api = api;
+    route->settings = settings;
+    route->prefix = prefix;
+    route->is_prefix = settings->match.path == NULL;
+    route->pattern = str_of(arena_printf(arena, "%.*s%s", STR_ARG(prefix), path));
+    route->name = settings->name ? str_of(settings->name) : route->pattern;
+    set_methods(route, &settings->match.methods, arena);
+    if (!route_parse_pattern(route, settings->match.origin.file ? settings->match.origin : settings->origin,
+                             compiler->errors, arena))
+        return;
+    const struct conf_policies *levels[3] = {&settings->policies, &api->policies,
+                                             &compiler->settings->defaults.policies};
+    route->chain = compile_chain(compiler, route, levels, settings->origin);
+    for (unsigned i = 0; i < compiler->settings->listeners.count; i++)
+        if (api_is_on(api, compiler->settings->listeners.items[i]))
+            router_add(site->routers[i], route, arena, compiler->errors);
+    site->route_count++;
+}
+
+static void compile_routes(struct site_compiler *compiler)
+{
+    const struct conf_list *listeners = &compiler->settings->listeners, *apis = &compiler->settings->apis;
+    compiler->site->routers = arena_array(compiler->arena, listeners->count, sizeof *compiler->site->routers);
+    for (unsigned i = 0; i < listeners->count; i++)
+        compiler->site->routers[i] = router_new(compiler->arena, listeners->items[i]);
+    for (unsigned i = 0; i < apis->count; i++) {
+        const struct api_settings *api = apis->items[i];
+        for (unsigned j = 0; j < api->routes.count; j++)
+            compile_route(compiler, api, api->routes.items[j]);
+    }
+    for (unsigned i = 0; i < listeners->count; i++)
+        router_finish(compiler->site->routers[i], compiler->arena);
+}
+
+/* The admin socket has one route, whose content answers every path. */
+static struct router *admin_router(struct site_compiler *compiler, const struct policy *admin)
+{
+    struct arena *arena = compiler->arena;
+    struct router *router = router_new(arena, NULL);
+    struct api_settings *api = arena_zalloc(arena, sizeof *api);
+    struct route_settings *settings = arena_zalloc(arena, sizeof *settings);
+    struct route *route = arena_zalloc(arena, sizeof *route);
+    struct chain *chain = arena_zalloc(arena, sizeof *chain);
+    api->name = "admin";
+    chain->content.policy = admin;
+    *route = (struct route){.name = STR("admin"), .api = api, .settings = settings, .chain = chain, .pattern = STR("/"),
+                            .is_prefix = true, .methods = 1u << METHOD_GET};
+    router_add(router, route, arena, compiler->errors);
+    router_finish(router, arena);
+    return router;
+}
+
+/* --- trusted proxies --- */
+
+static bool parse_network(const char *text, struct network *network)
+{
+    char host[64];
+    const char *slash = strchr(text, '/');
+    size_t length = slash ? (size_t)(slash - text) : strlen(text);
+    memset(network, 0, sizeof *network);
+    if (length >= sizeof host)
+        return false;
+    memcpy(host, text, length);
+    host[length] = '\0';
+    unsigned most;
+    if (inet_pton(AF_INET, host, &network->address.in.sin_addr) == 1) {
+        network->address.in.sin_family = AF_INET;
+        most = 32;
+    } else if (inet_pton(AF_INET6, host, &network->address.in6.sin6_addr) == 1) {
+        network->address.in6.sin6_family = AF_INET6;
+        most = 128;
+    } else if (strcmp(host, "unix:") == 0) {
+        network->address.un.sun_family = AF_UNIX;
+        return slash == NULL;
+    } else {
+        return false;
+    }
+    uint64_t bits = most;
+    if (slash && !str_to_u64(str_of(slash + 1), most, &bits))
+        return false;
+    network->bits = (unsigned)bits;
+    return true;
+}
+
+static void compile_trusted(struct site_compiler *compiler)
+{
+    const struct conf_strings *texts = &compiler->settings->trusted_proxies;
+    struct network *networks = arena_array(compiler->arena, texts->count, sizeof *networks);
+    for (unsigned i = 0; i < texts->count; i++)
+        if (!parse_network(texts->items[i], &networks[i]))
+            errors_add(compiler->errors, compiler->settings->origin,
+                       "trusted_proxies: \"%s\" is not a network (write \"10.0.0.0/8\", \"::1\" or \"unix:\")",
+                       texts->items[i]);
+    compiler->site->trusted = networks;
+    compiler->site->trusted_count = texts->count;
+}
+
+static bool network_has(const struct network *network, const struct address *address)
+{
+    const unsigned char *a, *b;
+    if (network->address.any.sa_family != address->any.sa_family)
+        return false;
+    if (address->any.sa_family == AF_INET) {
+        a = (const unsigned char *)&network->address.in.sin_addr;
+        b = (const unsigned char *)&address->in.sin_addr;
+    } else if (address->any.sa_family == AF_INET6) {
+        a = (const unsigned char *)&network->address.in6.sin6_addr;
+        b = (const unsigned char *)&address->in6.sin6_addr;
+    } else {
+        return true;
+    }
+    unsigned whole = network->bits / 8, rest = network->bits % 8;
+    return memcmp(a, b, whole) == 0 && (rest == 0 || (a[whole] ^ b[whole]) >> (8 - rest) == 0);
+}
+
+bool site_trusts(const struct site *site, const struct address *address)
+{
+    for (unsigned i = 0; i < site->trusted_count; i++)
+        if (network_has(&site->trusted[i], address))
+            return true;
+    return false;
+}
+
+const struct site *site_compile(const struct settings *settings, const struct policy *const *policies,
+                                const struct policy *admin, struct arena *arena, struct errors *errors)
+{
+    struct site *site = arena_zalloc(arena, sizeof *site);
+    struct site_compiler compiler = {site, settings, policies, arena, errors};
+    site->settings = settings;
+    compile_trusted(&compiler);
+    const struct conf_policies *levels[3] = {NULL, NULL, &settings->defaults.policies};
+    site->defaults = compile_chain(&compiler, NULL, levels, settings->defaults.origin);
+    compile_routes(&compiler);
+    site->admin = admin_router(&compiler, admin);
+    return errors->count ? NULL : site;
+}

@@ -1,0 +1,45 @@
+/* site: a generation's routes, chains and policies, compiled. */
+#ifndef REQUEST_SITE_H
+#define REQUEST_SITE_H
+
+#include "shared/base/address.h"
+#include "worker/request/policy.h"
+#include "worker/request/route.h"
+
+/* One policy of a chain. */
+struct link {
+    const struct policy *policy;
+    const void *compiled;
+};
+
+/* What a route's requests go through: policies in the order of the stages, then the content. */
+struct chain {
+    const struct link *links;
+    unsigned count;      /* without the content */
+    struct link content; /* policy NULL: none (requests without a route) */
+};
+
+struct network {
+    struct address address;
+    unsigned bits;
+};
+
+struct site {
+    const struct settings *settings;
+    struct router **routers; /* by the listener's index in the settings */
+    struct router *admin;    /* of the admin socket */
+    const struct chain *defaults;
+    const struct network *trusted;
+    unsigned trusted_count;
+    unsigned route_count;
+};
+
+/* NULL, and errors, or the compiled site in `arena`. `policies` is ended by NULL; `admin` is the content of every path of
+ * the admin socket. */
+const struct site *site_compile(const struct settings *settings, const struct policy *const *policies,
+                                const struct policy *admin, struct arena *arena, struct errors *errors);
+
+/* Whether an address is one of trusted_proxies. */
+bool site_trusts(const struct site *site, const struct address *address);
+
+#endif

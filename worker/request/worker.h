@@ -1,0 +1,36 @@
+/* worker: what a process that serves requests has: one structure, no other mutable state. */
+#ifndef REQUEST_WORKER_H
+#define REQUEST_WORKER_H
+
+#include "shared/base/random.h"
+#include "shared/conf/generation.h"
+#include "shared/shm/shared.h"
+#include "worker/http/exchange.h"
+#include "worker/loop/loop.h"
+#include "worker/net/net.h"
+
+struct cluster;
+struct request;
+
+struct worker {
+    struct loop loop;
+    struct net net;
+    struct http_service service;
+    struct shared *shared;
+    unsigned slot_index;
+    struct slot *slot;
+    struct stats_row *stats;
+    const struct generation *generation;
+    const struct site *site;
+    struct random random;
+    struct cluster *clusters; /* by the upstream's index in the settings */
+    struct list requests;     /* in progress */
+    unsigned request_count;
+    uint64_t request_serial;
+    /* What the admin socket answers for a path, as JSON in `arena`; false: there is nothing of that name. Set by the
+     * keeper only. */
+    bool (*admin)(struct worker *worker, struct str path, struct arena *arena, struct str *body);
+    void *owner; /* the role's */
+};
+
+#endif

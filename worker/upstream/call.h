@@ -1,0 +1,68 @@
+/* call: one outbound HTTP exchange: an endpoint is picked, a connection taken or opened, the request sent, the answer
+ * streamed, the deadlines kept.
+ *
+ * It has an owner and callbacks, not a request: proxying is one user, composing, token checks and probes are others. A
+ * try is repeated, on another endpoint or a new connection, only while nothing of the answer was passed on and the
+ * request can be sent whole again.
+ */
+#ifndef UPSTREAM_CALL_H
+#define UPSTREAM_CALL_H
+
+#include "worker/upstream/cluster.h"
+
+enum call_failure {
+    CALL_UNAVAILABLE, /* no endpoint to try */
+    CALL_UNREACHABLE, /* no connection */
+    CALL_CLOSED,      /* the connection was closed instead of, or in the middle of, an answer */
+    CALL_MALFORMED,   /* the answer isn't HTTP */
+    CALL_TIMEOUT,
+};
+
+struct call;
+
+struct call_events {
+    /* Appends the request's head for `endpoint` to `head`; called at each try. False: it doesn't fit. */
+    bool (*write_head)(void *owner, const struct endpoint *endpoint, struct buf *head);
+    /* The head went out: the body is wanted (call_send()). Only if there is one. */
+    void (*on_ready)(void *owner);
+    void (*on_interim)(void *owner, const struct response_head *head);
+    void (*on_head)(void *owner, struct response_head *head, bool last);
+    void (*on_body)(void *owner, const char *data, size_t length, bool last);
+    void (*on_blocked)(void *owner);
+    void (*on_drained)(void *owner);
+    /* Over without (the rest of) an answer; `detail` says why, in words. The call can be forgotten. */
+    void (*on_failed)(void *owner, enum call_failure failure, const char *detail);
+};
+
+struct call {
+    struct cluster *cluster;
+    const struct call_events *events;
+    void *owner;
+    struct arena *arena; /* the owner's; the answer's head lies in it */
+    struct endpoint *endpoint;
+    struct http1_client *client; /* NULL: none now */
+    struct timer total;
+    uint64_t tried; /* endpoints that were tried, a bit each */
+    uint64_t began; /* ns: the present try */
+    unsigned tries;
+    enum method method;
+    bool body;      /* the request has one */
+    bool chunked;
+    bool body_begun; /* pieces of it are gone: the request can't be sent again */
+    bool answered;   /* the answer's head was passed on */
+};
+
+/* Begins. on_ready, on_head or on_failed follow, on_failed possibly before it returns: false then. */
+bool call_start(struct call *call, struct cluster *cluster, const struct call_events *events, void *owner,
+                struct arena *arena, enum method method, bool body, bool chunked);
+
+/* A piece of the request's body. */
+void call_send(struct call *call, const char *data, size_t length, bool last);
+
+/* Stops and starts the answer. */
+void call_read(struct call *call, bool on);
+
+/* The owner loses interest; no event follows. Harmless when the call is over. */
+void call_cancel(struct call *call);
+
+#endif
