@@ -23,7 +23,8 @@ struct generation_kind {
     const struct conf_extension *extensions;
     /* NULL and errors, or the compiled site. The settings are whole, but names in them may be there twice or lead
      * nowhere (an API's listeners): then that is reported already, and what it makes is thrown away. */
-    const struct site *(*compile)(const struct settings *settings, struct arena *arena, struct errors *errors);
+    const struct site *(*compile)(const struct settings *settings, struct arena *arena,
+                                  struct errors *errors);
 };
 
 /* Loads, checks, compiles and seals. NULL when errors->count > 0 (and all that was made is freed). */

@@ -7,7 +7,8 @@
 #include "shared/conf/row.h"
 
 /* The manual of all settings: name, kind, default, bounds, help; as text, or as roff for the manual page. */
-void conf_reference(FILE *out, const struct section *root, const struct conf_extension *extensions, bool roff);
+void conf_reference(FILE *out, const struct section *root, const struct conf_extension *extensions,
+                    bool roff);
 
 /* The effective values as a configuration that reads back the same; secrets as "********". */
 void conf_dump(FILE *out, const struct section *root, const void *structure);

@@ -17,10 +17,10 @@
 #include "shared/base/error.h"
 
 enum row_kind {
-    ROW_FLAG,     /* bool: true, false */
-    ROW_NUMBER,   /* int64_t within [min, max] */
-    ROW_REAL,     /* double within [min, max] */
-    ROW_STRING,   /* const char *; NULL when absent and without fallback; `file:PATH` and `env:NAME` read if ROW_SECRET */
+    ROW_FLAG,   /* bool: true, false */
+    ROW_NUMBER, /* int64_t within [min, max] */
+    ROW_REAL,   /* double within [min, max] */
+    ROW_STRING, /* const char *; NULL when absent and without fallback; `file:PATH` and `env:NAME` read if ROW_SECRET */
     ROW_DURATION, /* int64_t milliseconds within [min, max]; "250ms", "30s", "5m", "1h", "1d"; "0" */
     ROW_SIZE,     /* int64_t bytes within [min, max]; "512", "64K", "1M", "1G" (powers of 1024) */
     ROW_WORD,     /* int: the index of one of `words` */
@@ -37,7 +37,7 @@ enum {
     ROW_REQUIRED = 1,
     ROW_SECRET = 2,
     ROW_RESTART = 4, /* a reload can't change it */
-    ROW_PATH = 8,    /* a file: relative to the one that it is written in, made absolute; `words` aren't paths */
+    ROW_PATH = 8, /* a file: relative to the one that it is written in, made absolute; `words` aren't paths */
 };
 
 struct conf_strings {
@@ -61,7 +61,8 @@ struct row {
     unsigned flags;
     size_t offset;
     const char *fallback; /* the default, as a user would write it (strings without quotes); NULL: none */
-    int64_t min, max;     /* both 0: no bounds but those of the kind; of ROW_LIST and ROW_MAP: how many elements */
+    int64_t min,
+        max; /* both 0: no bounds but those of the kind; of ROW_LIST and ROW_MAP: how many elements */
     const char *const *words;
     const struct section *section;
     const char *help; /* one line */
@@ -104,8 +105,8 @@ struct conf_policies {
 
 /* An error or warning at a setting of the section that is being checked, "name" or a path such as "list[2].name": it
  * gets the setting's line if it is in the file, else `origin`'s. `setting` NULL: the section itself. */
-void conf_error(struct conf_loader *loader, struct origin origin, const char *setting, const char *format, ...)
-    __attribute__((format(printf, 4, 5)));
+void conf_error(struct conf_loader *loader, struct origin origin, const char *setting, const char *format,
+                ...) __attribute__((format(printf, 4, 5)));
 void conf_warn(struct conf_loader *loader, struct origin origin, const char *setting, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 
@@ -113,7 +114,13 @@ void conf_warn(struct conf_loader *loader, struct origin origin, const char *set
 struct arena *conf_arena(struct conf_loader *loader);
 
 /* Row makers. */
-#define ROW_(kind_, type, member, ...) {.kind = (kind_), .name = #member, .offset = offsetof(type, member), __VA_ARGS__}
-#define ROW_END {.name = NULL}
+#define ROW_(kind_, type, member, ...)                                                  \
+    {                                                                                   \
+        .kind = (kind_), .name = #member, .offset = offsetof(type, member), __VA_ARGS__ \
+    }
+#define ROW_END      \
+    {                \
+        .name = NULL \
+    }
 
 #endif

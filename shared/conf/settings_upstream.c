@@ -54,7 +54,7 @@ static const struct section timeout_section = {
 static const struct row pool_rows[] = {
     POOL(ROW_NUMBER, idle, .fallback = "256", .min = 0, .max = 65536,
          .help = "idle connections that a worker keeps to an endpoint; 0: one request a connection"),
-    POOL(ROW_DURATION, idle_timeout, .fallback = "55s", .min = 0, .max = 24 * HOUR,
+    POOL(ROW_DURATION, idle_timeout, .fallback = "60s", .min = 0, .max = 24 * HOUR,
          .help = "how long one is kept; less than the service keeps its own"),
     ROW_END,
 };

@@ -176,9 +176,10 @@ static bool syntax_list(struct syntax *syntax)
                                 "[ ] holds plain values only (write ( ) for a list of %s)",
                                 token->kind == TOKEN_GROUP_OPEN ? "groups" : "lists");
         syntax->place = &place;
-        if (!syntax_value(syntax, array ? "[" : "("))
-            return false;
+        bool good = syntax_value(syntax, array ? "[" : "(");
         syntax->place = outer;
+        if (!good)
+            return false;
         place.index++;
         if (syntax_peek(syntax)->kind == TOKEN_COMMA)
             syntax->at++;
@@ -258,9 +259,10 @@ static bool syntax_setting(struct syntax *syntax)
                             STR_ARG(name->text), syntax_name(syntax, name + 1));
     syntax->at += 2;
     syntax->place = &place;
-    if (!syntax_value(syntax, "="))
-        return false;
+    bool good = syntax_value(syntax, "=");
     syntax->place = outer;
+    if (!good)
+        return false;
     if (syntax_peek(syntax)->kind == TOKEN_SEMICOLON || syntax_peek(syntax)->kind == TOKEN_COMMA)
         syntax->at++;
     while (syntax_peek(syntax)->kind == TOKEN_SEMICOLON)

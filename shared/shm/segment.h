@@ -34,8 +34,8 @@ struct segment {
 };
 
 /* Reserves all of it (no sparse page). 0, or -1 and `*why` in words, in `arena`. `kinds` is ended by NULL. */
-int segment_create(struct segment *segment, const struct zone_kind *const *kinds, const struct segment_plan *plan,
-                   struct arena *arena, const char **why);
+int segment_create(struct segment *segment, const struct zone_kind *const *kinds,
+                   const struct segment_plan *plan, struct arena *arena, const char **why);
 
 /* The zone, or NULL if there is none of that name and version. `size` may be NULL. */
 void *segment_zone(const struct segment *segment, const struct zone_kind *kind, size_t *size);

@@ -17,7 +17,8 @@ struct shared {
 };
 
 /* The segment with all its zones and the eventfds. 0, or -1 and `*why` in `arena`. Master, once. */
-int shared_create(struct shared *shared, const struct segment_plan *plan, struct arena *arena, const char **why);
+int shared_create(struct shared *shared, const struct segment_plan *plan, struct arena *arena,
+                  const char **why);
 void shared_destroy(struct shared *shared);
 
 /* Sends this process's log_*() lines to its ring. */

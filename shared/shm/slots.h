@@ -22,11 +22,12 @@ enum slot_state {
 struct slot {
     alignas(64) _Atomic uint32_t state; /* enum slot_state */
     _Atomic uint32_t pid;
-    _Atomic uint32_t role;     /* index into the master's table of roles */
-    _Atomic uint32_t number;   /* worker 0, 1, … */
+    _Atomic uint32_t role;   /* index into the master's table of roles */
+    _Atomic uint32_t number; /* worker 0, 1, … */
     _Atomic uint64_t generation;
-    _Atomic uint64_t started;  /* wall clock, ns */
-    _Atomic uint64_t heartbeat; /* monotonic, ns: written once a turn of the owner's loop, at most each 100 ms */
+    _Atomic uint64_t started; /* wall clock, ns */
+    _Atomic uint64_t
+        heartbeat; /* monotonic, ns: written once a turn of the owner's loop, at most each 100 ms */
     _Atomic uint32_t connections; /* of clients, open now */
     _Atomic uint32_t requests;    /* in progress now */
 };

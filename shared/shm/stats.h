@@ -12,7 +12,7 @@ enum stat_id { /* not "stat": sys/stat.h has that one */
 #define STAT(id, name, help) STAT_##id,
 #include "shared/shm/stats.def"
 #undef STAT
-    STAT_COUNT
+               STAT_COUNT
 };
 
 struct stats_row {
@@ -32,8 +32,7 @@ extern const char *const stat_help[STAT_COUNT];
 /* Owner only: one writer, so that no locked instruction is needed. */
 static inline void stat_add(struct stats_row *row, enum stat_id id, uint64_t by)
 {
-    atomic_store_explicit(&row->value[id],
-                          atomic_load_explicit(&row->value[id], memory_order_relaxed) + by,
+    atomic_store_explicit(&row->value[id], atomic_load_explicit(&row->value[id], memory_order_relaxed) + by,
                           memory_order_relaxed);
 }
 

@@ -57,8 +57,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     errors_init(&errors, arena);
     const struct settings *settings = load(data, size, arena, &errors);
     CHECK(settings || errors.count > 0);
-    for (const struct error *error = errors.first; error; error = error->next)
+    for (const struct error *error = errors.first; error; error = error->next) {
         CHECK(error->text && *error->text && error->origin.file);
+        CHECK(strcmp(error->text, "syntax: syntax error") !=
+              0); /* libconfig's: our grammar should have told it */
+        CHECK(strcmp(error->text, "syntax: duplicate setting name") != 0);
+    }
     errors_text(&errors, arena);
     if (settings && errors.count == 0) {
         size_t length, again;

@@ -8,7 +8,7 @@ import tree
 WORDS = re.compile(
     r"\b(TODO|FIXME|XXX|HACK|WIP|TBD)\b"
     r"|\b[Nn]ot (yet )?implemented\b|(?i:\bplace-?holder|\bstub(s|bed)?\b|\bunimplemented\b|\blorem ipsum\b"
-    r"|\bcoming soon\b|\bfor now\b|\bquick hack\b|\bdebug only\b)"
+    r"|\bcoming soon\b|\bquick hack\b|\bdebug only\b)"
     r"|(?<![\w./-])/(work|home|root)/"
 )
 SELF = os.path.relpath(os.path.abspath(__file__), tree.ROOT)

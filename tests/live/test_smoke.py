@@ -16,7 +16,7 @@ APIS = """
     ); },
     { name = "all"; routes = (
         { match = { path = "/ping"; }; respond = { status = 200; type = "text/plain"; body = "pong"; }; },
-        { match = { path = "/moved"; }; redirect = { to = "https://elsewhere.example/"; status = 308; }; },
+        { match = { path = "/moved"; }; redirect = { location = "https://elsewhere.example/"; status = 308; }; },
         { match = { prefix = "/raw"; }; proxy = { upstream = "origin"; }; },
         { match = { path = "/dead"; }; proxy = { upstream = "dead"; }; },
         { match = { path = "/files/{rest*}"; }; proxy = { upstream = "origin"; path = "/f/{rest}"; }; }

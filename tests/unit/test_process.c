@@ -128,6 +128,7 @@ static int start(bool quiet)
         return -1;
     slots_take(shared.slots, 0, 0, 0);
     slots_take(shared.slots, ROLE_WORKER, 7, 3);
+    shared.slots->slot[SLOT].heartbeat = 0;
     slot_wake(&shared.wake, SLOT, WAKE_LOGS, 0, 666); /* to the slot's last owner */
     child = fork();
     if (child == 0) {
@@ -208,7 +209,6 @@ static void the_life_of_a_child(void **state)
 {
     (void)state;
     struct slot *slot = &shared.slots->slot[SLOT];
-    slot->heartbeat = 0;
     expect_ready();
     channel_tell(channel, CHANNEL_GO, 0);
     expect(SAID_GO, SLOT_SERVING);

@@ -7,7 +7,7 @@
 
 #include "worker/codec/chunked.h"
 
-enum { HEAD_MAX = NET_READ - 4096 };
+enum { HEAD_MAX = NET_READ - 4096, INTERIM_MAX = 16 };
 
 enum phase {
     PHASE_CONNECTING,
@@ -36,6 +36,7 @@ struct http1_client {
     bool reused;
     bool sending; /* the request's body isn't complete */
     bool out_chunked;
+    uint8_t interims; /* of this exchange */
 };
 _Static_assert(offsetof(struct http1_client, connection.link) == 0, "http1_client_link() relies on it");
 
@@ -82,6 +83,8 @@ static void interim(struct http1_client *client, const struct response_head *hea
     client->scan = (struct head_scan){0, 0};
     if (head->status == 101)
         fail(client, CLIENT_MALFORMED, "it switched protocols without being asked");
+    else if (++client->interims > INTERIM_MAX)
+        fail(client, CLIENT_MALFORMED, "it sends interim answers without end");
     else
         client->events->on_interim(client->owner, head);
 }
@@ -332,7 +335,13 @@ void http1_client_take(struct http1_client *client, void *owner, const struct cl
     client->phase = PHASE_REQUEST;
     client->reused = true;
     client->sending = false;
+    client->interims = 0;
     client->scan = (struct head_scan){0, 0};
+}
+
+bool http1_client_is_connected(const struct http1_client *client)
+{
+    return client->phase != PHASE_CONNECTING;
 }
 
 struct buf http1_client_reserve(struct http1_client *client)

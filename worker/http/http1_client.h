@@ -51,6 +51,9 @@ struct http1_client *http1_client_open(struct net *net, const struct address *ad
 void http1_client_take(struct http1_client *client, void *owner, const struct client_events *events,
                        const struct client_timeouts *timeouts);
 
+/* Whether a head can be sent now; else on_connected tells. */
+bool http1_client_is_connected(const struct http1_client *client);
+
 /* Room for a request's head; then http1_client_send() with it. */
 struct buf http1_client_reserve(struct http1_client *client);
 

@@ -232,7 +232,7 @@ static bool check_request_line(const char *data, struct str target, const http_p
     const char *version = target.data + target.length;
     if (target.data != data + method.length + 1 || memcmp(data, method.data, method.length) != 0)
         return deny(result, 400, "the request line doesn't begin with a method and one space");
-    if (memcmp(version, " HTTP/", 6) != 0 || version[10] != '\r')
+    if (memcmp(version, " HTTP/", 6) != 0 || version[9] != '\r')
         return deny(result, 400, "the request line doesn't end with one space and the version");
     if (parser->http_major != 1 || parser->http_minor > 1)
         return deny(result, 505, "the version is neither HTTP/1.0 nor HTTP/1.1");

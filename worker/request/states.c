@@ -180,7 +180,7 @@ enum { STATUS_CLIENT_LEFT = 499 }; /* in logs only */
 
 static void count(struct request *request)
 {
-    static const enum stat of_class[] = {STAT_STATUS_1XX, STAT_STATUS_2XX, STAT_STATUS_3XX, STAT_STATUS_4XX,
+    static const enum stat_id of_class[] = {STAT_STATUS_1XX, STAT_STATUS_2XX, STAT_STATUS_3XX, STAT_STATUS_4XX,
                                          STAT_STATUS_5XX};
     struct stats_row *stats = request->worker->stats;
     unsigned class = request->response.status / 100;

@@ -5,8 +5,6 @@
 
 #include "shared/base/log.h"
 
-static bool try(struct call *call);
-
 static const struct client_events client_events;
 
 /* The connection is the pool's again, or gone. */
@@ -30,6 +28,17 @@ static void fail(struct call *call, enum call_failure failure, const char *detai
     stat_add(stats, failure == CALL_TIMEOUT ? STAT_UPSTREAM_TIMEOUTS : STAT_UPSTREAM_ERRORS, 1);
     end(call);
     call->events->on_failed(call->owner, failure, detail);
+}
+
+/* Nothing was sent: any request may go to another endpoint. */
+static void not_connected(struct call *call, enum call_failure failure, const char *detail)
+{
+    struct endpoint *endpoint = call->endpoint;
+    log_warning("upstream %s: %s: can't connect: %s", call->cluster->settings->name, endpoint->settings->text, detail);
+    call->failure = failure;
+    call->detail = detail;
+    endpoint_refused(endpoint);
+    let_go(call);
 }
 
 /* Takes the connection, writes the head. False: the owner's head doesn't fit. */
@@ -69,30 +78,25 @@ static bool try_endpoint(struct call *call, struct endpoint *endpoint, bool fres
         call->client = client;
         return true;
     }
-    log_warning("upstream %s: %s: %s", call->cluster->settings->name, endpoint->settings->text, strerror(errno));
-    endpoint_refused(endpoint);
-    let_go(call);
+    not_connected(call, CALL_UNREACHABLE, strerror(errno));
     return false;
 }
 
-/* The next endpoint, until one takes it or none is left. */
+/* The next endpoint, until one takes it or none is left. False: none was, and the owner knows. */
 static bool try(struct call *call)
 {
-    const char *detail = call->tries ? strerror(errno) : "no endpoint is left to try";
-    for (;;) {
-        struct endpoint *endpoint = cluster_pick(call->cluster, call->tried);
+    struct endpoint *endpoint;
+    do {
+        endpoint = cluster_pick(call->cluster, call->tried);
         if (!endpoint) {
-            fail(call, call->tries ? CALL_UNREACHABLE : CALL_UNAVAILABLE, detail);
+            fail(call, call->tries ? call->failure : CALL_UNAVAILABLE,
+                 call->tries ? call->detail : "it has no endpoints");
             return false;
         }
         size_t index = (size_t)(endpoint - call->cluster->endpoints);
         call->tried |= index < 64 ? (uint64_t)1 << index : ~(uint64_t)0;
-        if (try_endpoint(call, endpoint, false))
-            break;
-        detail = strerror(errno);
-    }
-    bool connected = http1_client_is_connected(call->client);
-    return connected ? send_head(call) : true;
+    } while (!try_endpoint(call, endpoint, false));
+    return !http1_client_is_connected(call->client) || send_head(call);
 }
 
 static void on_total(struct timer *timer)
@@ -190,9 +194,9 @@ static bool race(struct call *call)
     stat_add(call->cluster->worker->stats, STAT_UPSTREAM_RACES, 1);
     let_go(call);
     call->tries--;
-    if (try_endpoint(call, endpoint, true))
-        return true;
-    return try(call), true;
+    if (!try_endpoint(call, endpoint, true))
+        try(call);
+    return true;
 }
 
 static void on_failed(void *owner, enum client_failure failure, const char *detail)
@@ -204,14 +208,8 @@ static void on_failed(void *owner, enum client_failure failure, const char *deta
     switch (failure) {
     case CLIENT_CONNECT:
     case CLIENT_CONNECT_TIMEOUT:
-        /* Nothing was sent: any request may go to another endpoint. */
-        log_warning("upstream %s: %s: can't connect: %s", name, address, detail);
-        endpoint_refused(endpoint);
-        let_go(call);
-        if (cluster_pick_left(call->cluster, call->tried))
-            try(call);
-        else
-            fail(call, failure == CLIENT_CONNECT ? CALL_UNREACHABLE : CALL_TIMEOUT, detail);
+        not_connected(call, failure == CLIENT_CONNECT ? CALL_UNREACHABLE : CALL_TIMEOUT, detail);
+        try(call);
         return;
     case CLIENT_CLOSED_UNUSED:
         if (race(call))

@@ -45,6 +45,8 @@ struct call {
     uint64_t tried; /* endpoints that were tried, a bit each */
     uint64_t began; /* ns: the present try */
     unsigned tries;
+    enum call_failure failure; /* of the last endpoint that could not be reached, */
+    const char *detail;        /* and why */
     enum method method;
     bool body;      /* the request has one */
     bool chunked;

@@ -1,6 +1,8 @@
 /* cluster: an upstream as a worker has it. */
 #include "worker/upstream/cluster.h"
 
+#include "worker/request/site.h"
+
 enum { DOWN_MS = 1000 };
 
 static void on_idle(void *pool, struct http1_client *client)

@@ -1,0 +1,212 @@
+"""What is measured: the gateway, nginx and HAProxy with the same work, and the nginx behind them."""
+import os
+import select
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.path.dirname(os.path.dirname(HERE))
+GATEHOUSE = os.environ.get("GATEHOUSE") or os.path.join(ROOT, "build", "normal", "gatehouse")
+SIZES = {"small": 154, "16k": 16384, "100k": 102400}
+START = 30  # seconds within which a server answers
+
+CPUS = sorted(os.sched_getaffinity(0))
+PROXY_CPUS = CPUS[:1]            # what is measured has a core to itself, if there are two
+OTHER_CPUS = CPUS[1:] or CPUS
+
+
+def free_ports(count):
+    """Ports of 127.0.0.1 that nothing listens on now, all different."""
+    socks = [socket.socket() for _ in range(count)]
+    for sock in socks:
+        sock.bind(("127.0.0.1", 0))
+    ports = [sock.getsockname()[1] for sock in socks]
+    for sock in socks:
+        sock.close()
+    return ports
+
+
+def fetch(port, target, host="bench"):
+    """Status and length of the body of one answer; written for the answers that are measured here, which all have
+    a Content-Length."""
+    with socket.create_connection(("127.0.0.1", port), 5) as sock:
+        sock.sendall(f"GET {target} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
+        data = b""
+        while True:
+            piece = sock.recv(65536)
+            if not piece:
+                break
+            data += piece
+    head, _, body = data.partition(b"\r\n\r\n")
+    return int(head.split(b" ", 2)[1]), len(body)
+
+
+class Server:
+    """A process, its port, and how it is started and stopped."""
+
+    def __init__(self, name, folder, port, cpus=PROXY_CPUS):
+        self.name, self.port, self.cpus = name, port, cpus
+        self.folder = os.path.join(folder, name.replace("/", "-"))
+        os.makedirs(self.folder, exist_ok=True)
+        self.process = None
+        self.under = []
+
+    def write(self, name, text):
+        path = os.path.join(self.folder, name)
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(text)
+        return path
+
+    def start(self, target="/small"):
+        with open(os.path.join(self.folder, "output"), "ab") as output:
+            self.process = subprocess.Popen([*self.under, *self.command()], stdin=subprocess.DEVNULL, stdout=output,
+                                            stderr=output, preexec_fn=lambda: os.sched_setaffinity(0, self.cpus))
+        end = time.monotonic() + START * (10 if self.under else 1)
+        while True:
+            if self.process.poll() is not None or time.monotonic() > end:
+                with open(os.path.join(self.folder, "output"), encoding="utf-8", errors="replace") as file:
+                    raise RuntimeError(f"{self.name} did not start: {file.read()[-2000:]}")
+            try:
+                fetch(self.port, target)
+                return self
+            except (OSError, IndexError, ValueError):
+                select.select([], [], [], 0.02)
+
+    def stop(self):
+        if self.process and self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(START)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+
+
+NGINX_HEAD = """
+{user}
+daemon off; worker_processes 1; pid nginx.pid; error_log error.log; worker_rlimit_nofile 16384; {single}
+events {{ worker_connections 8192; }}
+http {{
+    access_log off; keepalive_requests 1000000000; keepalive_timeout 1h; sendfile on; tcp_nopush on;
+    client_body_temp_path body; proxy_temp_path proxy; fastcgi_temp_path fastcgi; uwsgi_temp_path uwsgi;
+    scgi_temp_path scgi; server_tokens off;
+"""
+
+
+def nginx_head(single=False):
+    user = "user root;" if os.geteuid() == 0 else ""
+    return NGINX_HEAD.format(user=user, single="master_process off;" if single else "")
+
+
+class Backend(Server):
+    """nginx that serves files from memory: behind everything that is measured."""
+
+    def command(self):
+        for name, size in SIZES.items():
+            self.write(name, "x" * size)
+        config = self.write("nginx.conf", nginx_head() + f"""
+            open_file_cache max=100; default_type text/plain;
+            server {{ listen 127.0.0.1:{self.port} backlog=8192; root {self.folder}; }} }}""")
+        return ["nginx", "-p", self.folder, "-c", config]
+
+
+class Nginx(Server):
+    """`port` with nginx's own buffers; `large` with buffers that hold the largest body that is measured."""
+
+    def __init__(self, folder, port, large, backend):
+        super().__init__("nginx", folder, port)
+        self.large, self.backend = large, backend
+        self.single = False
+
+    def command(self):
+        server = """
+            server { listen 127.0.0.1:%d backlog=8192; %s
+                location / { proxy_pass http://backend; proxy_http_version 1.1; proxy_set_header Connection "";
+                    proxy_set_header Host $host; proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
+                    proxy_set_header X-Request-Id $request_id; } }"""
+        config = self.write("nginx.conf", nginx_head(self.single) + f"""
+            upstream backend {{ server 127.0.0.1:{self.backend}; keepalive 2048; keepalive_requests 1000000000;
+                keepalive_timeout 1h; }}""" + server % (self.port, "")
+            + server % (self.large, "proxy_buffer_size 16k; proxy_buffers 8 32k;") + "}")
+        return ["nginx", "-p", self.folder, "-c", config]
+
+
+class Haproxy(Server):
+    def __init__(self, folder, port, backend):
+        super().__init__("haproxy", folder, port)
+        self.backend = backend
+
+    def command(self):
+        config = self.write("haproxy.cfg", f"""
+            global
+                nbthread 1
+                maxconn 4000
+                tune.pool-low-fd-ratio 80
+                tune.pool-high-fd-ratio 90
+            defaults
+                mode http
+                timeout connect 5s
+                timeout client 1h
+                timeout server 1h
+                option http-keep-alive
+                http-reuse always
+            frontend front
+                bind 127.0.0.1:{self.port} backlog 8192
+                option forwardfor
+                unique-id-format %[uuid()]
+                unique-id-header X-Request-Id
+                default_backend back
+            backend back
+                server one 127.0.0.1:{self.backend} pool-max-conn -1
+            """.replace("\n            ", "\n"))
+        return ["haproxy", "-db", "-f", config]
+
+
+class Gatehouse(Server):
+    def __init__(self, folder, port, backend, name="gatehouse", routes=None):
+        super().__init__(name, folder, port)
+        self.backend, self.routes = backend, routes
+        os.chmod(self.folder, 0o755)
+
+    def command(self):
+        if not os.access(GATEHOUSE, os.X_OK):
+            raise RuntimeError(f"{GATEHOUSE} is not there: build it, or set GATEHOUSE")
+        routes = self.routes or '{ match = { prefix = "/"; }; proxy = { upstream = "backend"; }; }'
+        config = self.write("gatehouse.conf", f"""
+            workers = 1; {'user = "nobody";' if os.geteuid() == 0 else ''}
+            pidfile = "pid"; control = "control"; admin = {{ socket = "admin"; }}; state = {{ size = "64M"; }};
+            log = {{ error = "error.log"; }};
+            listeners = ( {{ listen = "127.0.0.1:{self.port}"; backlog = 8192; }} );
+            upstreams = {{ backend = {{ endpoints = ( "127.0.0.1:{self.backend}" );
+                                       keepalive = {{ idle = 2048; idle_timeout = "1h"; }}; }}; }};
+            apis = ( {{ name = "bench"; routes = ( {routes} ); }} );
+            """)
+        return [GATEHOUSE, "run", "-f", "-c", config]
+
+
+def routes_of(count):
+    """`count` routes, exact, template and prefix mixed; and a path that each matches."""
+    kinds = (("path", "/exact/r{}/end", "/exact/r{}/end"), ("path", "/template/r{}/{{id}}/x", "/template/r{}/42/x"),
+             ("prefix", "/prefix/r{}", "/prefix/r{}/a/b"))
+    routes, paths = [], []
+    for number in range(count):
+        kind, pattern, path = kinds[number % 3]
+        routes.append('{ match = { %s = "%s"; }; respond = { status = 200; body = "ok"; }; }'
+                      % (kind, pattern.format(number)))
+        paths.append(path.format(number))
+    return ",\n".join(routes), paths
+
+
+def work_folder():
+    """Where the servers' files are: removed at the end."""
+    base = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+    folder = tempfile.mkdtemp(prefix="gatehouse-bench-", dir=base)
+    os.chmod(folder, 0o755)
+    return folder
+
+
+def remove(folder):
+    shutil.rmtree(folder, ignore_errors=True)

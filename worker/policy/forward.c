@@ -1,0 +1,68 @@
+/* forward: what a message carries on to the next hop. */
+#include "worker/policy/forward.h"
+
+#include "worker/request/request.h"
+
+/* Written by us, with or without what came. */
+static const uint64_t ours = (uint64_t)1 << FIELD_HOST | (uint64_t)1 << FIELD_X_FORWARDED_FOR |
+                             (uint64_t)1 << FIELD_X_FORWARDED_PROTO | (uint64_t)1 << FIELD_X_FORWARDED_HOST |
+                             (uint64_t)1 << FIELD_X_REQUEST_ID | (uint64_t)1 << FIELD_VIA;
+
+static void line(struct buf *head, struct str name, struct str value)
+{
+    buf_str_add(head, name);
+    BUF_LITERAL(head, ": ");
+    buf_str_add(head, value);
+    BUF_LITERAL(head, "\r\n");
+}
+
+/* All lines of a field that came, joined, each followed by ", ". */
+static void join(const struct fields *fields, enum field_id id, struct buf *head)
+{
+    if (!fields_get(fields, id))
+        return;
+    for (unsigned i = 0; i < fields->count; i++)
+        if (fields->items[i].id == id && fields->items[i].value.length) {
+            buf_str_add(head, fields->items[i].value);
+            BUF_LITERAL(head, ", ");
+        }
+}
+
+/* Only a trusted proxy's word on where the request came from goes on. */
+static void forwarded(struct request *request, struct buf *head)
+{
+    const struct request_head *from = request->head;
+    bool trusted = site_trusts(request->worker->site, request->exchange->peer);
+    struct str proto = fields_value(&from->fields, FIELD_X_FORWARDED_PROTO);
+    struct str host = fields_value(&from->fields, FIELD_X_FORWARDED_HOST);
+    char client[ADDRESS_TEXT_SIZE];
+    size_t length = address_format_host(request->exchange->peer, client);
+    BUF_LITERAL(head, "X-Forwarded-For: ");
+    if (trusted)
+        join(&from->fields, FIELD_X_FORWARDED_FOR, head);
+    buf_add(head, client, length);
+    BUF_LITERAL(head, "\r\n");
+    line(head, STR("X-Forwarded-Proto"), trusted && proto.length ? proto : from->scheme);
+    line(head, STR("X-Forwarded-Host"), trusted && host.length ? host : from->authority);
+}
+
+void forward_fields(struct request *request, struct buf *head)
+{
+    const struct fields *fields = &request->head->fields;
+    for (unsigned i = 0; i < fields->count; i++) {
+        const struct field *field = &fields->items[i];
+        if (!(ours >> field->id & 1) && field_forwards(field))
+            line(head, field->name, field->value);
+    }
+    forwarded(request, head);
+    line(head, STR("X-Request-Id"), request->id);
+    BUF_LITERAL(head, "Via: ");
+    join(fields, FIELD_VIA, head);
+    buf_str_add(head, request->head->version == 10 ? STR("1.0 gatehouse\r\n") : STR("1.1 gatehouse\r\n"));
+}
+
+void forward_answer(struct request *request)
+{
+    /* A list field: one more line is one more element. */
+    fields_add_known(&request->response.fields, request->arena, FIELD_VIA, STR("Via"), STR("1.1 gatehouse"));
+}

@@ -1,0 +1,251 @@
+/* proxy: the content that sends the request to an upstream and its answer back, streaming both ways. */
+#include "worker/policy/forward.h"
+#include "worker/request/request.h"
+#include "worker/upstream/call.h"
+
+struct proxy_settings {
+    struct origin origin;
+    const char *upstream;
+    const char *path;
+    const char *host;
+    bool strip_prefix;
+};
+
+/* Compiled for a route. */
+struct proxy {
+    const struct proxy_settings *settings;
+    unsigned upstream;
+    const struct expr *path; /* NULL: the request's own */
+    const struct expr *host; /* NULL: the request's own */
+    size_t strip;            /* bytes of the API's prefix to leave out */
+};
+
+/* One request's. */
+struct proxying {
+    const struct proxy *proxy;
+    struct request *request;
+    struct call call;
+    struct str target; /* path and query as they are sent */
+    struct str host;
+};
+
+enum { TARGET_MAX = 16384, HOST_MAX = 1024 };
+
+static const struct row rows[] = {
+    ROW_(ROW_STRING, struct proxy_settings, upstream, .flags = ROW_REQUIRED, .help = "the upstream's name"),
+    ROW_(ROW_STRING, struct proxy_settings, path,
+         .help = "path and query to ask for, with {name} and ${…}; default: those of the request"),
+    ROW_(ROW_STRING, struct proxy_settings, host, .help = "the Host to ask for, with ${…}; default: that of the request"),
+    ROW_(ROW_FLAG, struct proxy_settings, strip_prefix, .fallback = "false",
+         .help = "without `path`: leave out the API's prefix"),
+    ROW_END,
+};
+
+static const struct section section = {
+    .name = "proxy", .size = sizeof(struct proxy_settings), .rows = rows, .shorthand = "upstream"};
+
+static const void *compile(struct compiler *compiler, const void *conf)
+{
+    const struct proxy_settings *settings = conf;
+    struct proxy *proxy = arena_zalloc(compiler->arena, sizeof *proxy);
+    int upstream = settings->upstream ? compile_upstream(compiler, "upstream", settings->upstream) : -1;
+    proxy->settings = settings;
+    proxy->upstream = upstream < 0 ? 0 : (unsigned)upstream;
+    if (settings->path) {
+        proxy->path = compile_expr(compiler, "path", settings->path, true);
+        if (settings->path[0] != '/')
+            compile_error(compiler, "path", "\"%s\" doesn't begin with /", settings->path);
+        if (settings->strip_prefix)
+            compile_error(compiler, "strip_prefix", "has no meaning beside path (leave one of them out)");
+    }
+    if (settings->host)
+        proxy->host = compile_expr(compiler, "host", settings->host, false);
+    if (settings->strip_prefix && compiler->route)
+        proxy->strip = compiler->route->prefix.length;
+    return proxy;
+}
+
+/* --- the request on its way up --- */
+
+static bool set_target(struct request *request, const struct proxy *proxy, struct str *target)
+{
+    if (proxy->path)
+        return request_eval_str(request, proxy->path, EXPR_TARGET, TARGET_MAX, target);
+    struct str path = str_from(request->path, proxy->strip), query = request->head->query;
+    bool slash = path.length == 0 || (path.data[0] != '/' && path.data[0] != '*');
+    if (!query.data && !slash) {
+        *target = path;
+        return true;
+    }
+    size_t size = path.length + query.length + 2;
+    struct buf out = buf_on(arena_alloc(request->arena, size), size);
+    if (slash)
+        buf_char(&out, '/');
+    buf_str_add(&out, path);
+    if (query.data) {
+        buf_char(&out, '?');
+        buf_str_add(&out, query);
+    }
+    *target = buf_str(&out);
+    return true;
+}
+
+static bool write_head(void *owner, const struct endpoint *endpoint, struct buf *head)
+{
+    struct proxying *proxying = owner;
+    struct request *request = proxying->request;
+    request->endpoint = endpoint->settings->text;
+    request->tries = proxying->call.tries;
+    buf_str_add(head, request->head->method_text);
+    buf_char(head, ' ');
+    buf_str_add(head, proxying->target);
+    BUF_LITERAL(head, " HTTP/1.1\r\nHost: ");
+    buf_str_add(head, proxying->host);
+    BUF_LITERAL(head, "\r\n");
+    forward_fields(request, head);
+    if (request->head->body == BODY_LENGTH) {
+        BUF_LITERAL(head, "Content-Length: ");
+        buf_u64(head, request->head->length);
+        BUF_LITERAL(head, "\r\n");
+    } else if (request->head->body == BODY_STREAM) {
+        BUF_LITERAL(head, "Transfer-Encoding: chunked\r\n");
+    }
+    BUF_LITERAL(head, "\r\n");
+    return !head->overflow;
+}
+
+static void on_ready(void *owner)
+{
+    struct proxying *proxying = owner;
+    request_read(proxying->request, true);
+}
+
+static void on_request_body(struct request *request, const char *data, size_t length, bool last)
+{
+    struct proxying *proxying = request->content_state;
+    call_send(&proxying->call, data, length, last);
+}
+
+static void on_upstream_blocked(void *owner)
+{
+    struct proxying *proxying = owner;
+    request_read(proxying->request, false);
+}
+
+/* --- the answer on its way down --- */
+
+static void on_interim(void *owner, const struct response_head *head)
+{
+    struct proxying *proxying = owner;
+    struct exchange *exchange = proxying->request->exchange;
+    if (head->status != 100) /* its own 100 the client got, if it wanted one */
+        exchange->ops->interim(exchange, head);
+}
+
+static void on_head(void *owner, struct response_head *head, bool last)
+{
+    struct proxying *proxying = owner;
+    struct request *request = proxying->request;
+    request->upstream_ns = request->worker->loop.now - proxying->call.began;
+    request->response = *head;
+    forward_answer(request);
+    request_respond(request, last);
+}
+
+static void on_body(void *owner, const char *data, size_t length, bool last)
+{
+    struct proxying *proxying = owner;
+    request_write(proxying->request, data, length, last);
+}
+
+static void on_blocked(struct request *request)
+{
+    struct proxying *proxying = request->content_state;
+    call_read(&proxying->call, false);
+}
+
+static void on_drained(struct request *request)
+{
+    struct proxying *proxying = request->content_state;
+    call_read(&proxying->call, true);
+}
+
+static void on_abort(struct request *request)
+{
+    struct proxying *proxying = request->content_state;
+    call_cancel(&proxying->call);
+}
+
+static enum verdict failed(struct proxying *proxying, enum call_failure failure, const char *detail)
+{
+    static const enum problem problems[] = {
+        [CALL_UNAVAILABLE] = PROBLEM_UPSTREAM_UNAVAILABLE, [CALL_UNREACHABLE] = PROBLEM_UPSTREAM_UNREACHABLE,
+        [CALL_CLOSED] = PROBLEM_UPSTREAM_CLOSED,           [CALL_MALFORMED] = PROBLEM_BAD_ANSWER,
+        [CALL_TIMEOUT] = PROBLEM_UPSTREAM_TIMEOUT,
+    };
+    return request_fail(proxying->request, problems[failure], "upstream %s: %s", proxying->request->upstream, detail);
+}
+
+static void on_failed(void *owner, enum call_failure failure, const char *detail)
+{
+    struct proxying *proxying = owner;
+    struct request *request = proxying->request;
+    failed(proxying, failure, detail);
+    if (request->content_verdict == VERDICT_WAIT)
+        request_content_failed(request);
+    else
+        request->content_verdict = VERDICT_FAIL; /* still inside on_content() */
+}
+
+static const struct call_events call_events = {
+    .write_head = write_head,
+    .on_ready = on_ready,
+    .on_interim = on_interim,
+    .on_head = on_head,
+    .on_body = on_body,
+    .on_blocked = on_upstream_blocked,
+    .on_drained = on_ready,
+    .on_failed = on_failed,
+};
+
+static const struct content_events content_events = {
+    .on_body = on_request_body,
+    .on_blocked = on_blocked,
+    .on_drained = on_drained,
+    .on_abort = on_abort,
+};
+
+static enum verdict on_content(struct request *request, const void *compiled)
+{
+    const struct proxy *proxy = compiled;
+    struct cluster *cluster = &request->worker->clusters[proxy->upstream];
+    struct proxying *proxying = arena_alloc(request->arena, sizeof *proxying);
+    proxying->proxy = proxy;
+    proxying->request = request;
+    proxying->host = request->head->authority;
+    request->upstream = cluster->settings->name;
+    if (!set_target(request, proxy, &proxying->target))
+        return request_fail(request, PROBLEM_URI_TOO_LONG, "the path for upstream %s doesn't fit", request->upstream);
+    if (proxy->host && !request_eval_str(request, proxy->host, EXPR_HEADER, HOST_MAX, &proxying->host))
+        return request_fail(request, PROBLEM_BAD_REQUEST, "the host for upstream %s is too long", request->upstream);
+    request->content = &content_events;
+    request->content_state = proxying;
+    request->content_verdict = VERDICT_NEXT;
+    bool body = !request->exchange->body_done;
+    if (!call_start(&proxying->call, cluster, &call_events, proxying, request->arena, request->head->method, body,
+                    request->head->body == BODY_STREAM)) {
+        request->content = NULL;
+        return VERDICT_FAIL;
+    }
+    request->content_verdict = VERDICT_WAIT;
+    return VERDICT_WAIT;
+}
+
+const struct policy policy_proxy = {
+    .name = "proxy",
+    .help = "send the request to an upstream",
+    .stage = STAGE_CONTENT,
+    .section = &section,
+    .compile = compile,
+    .on_content = on_content,
+};

@@ -1,0 +1,23 @@
+/* worker: the role that carries the traffic. */
+#include <stdlib.h>
+
+#include "worker/policy/table.h"
+#include "worker/request/site.h"
+#include "worker/role/engine.h"
+
+static const struct site *compile(const struct settings *settings, struct arena *arena, struct errors *errors)
+{
+    return site_compile(settings, policy_table, &policy_admin, arena, errors);
+}
+
+const struct generation_kind role_generation_kind = {.extensions = policy_extensions, .compile = compile};
+
+int worker_main(struct process *process)
+{
+    struct engine *engine = malloc(sizeof *engine);
+    if (!engine)
+        abort();
+    int status = engine_init(engine, process) < 0 ? 1 : engine_run(engine);
+    free(engine);
+    return status;
+}
