@@ -30,7 +30,8 @@ struct exchange_events {
      * what was understood). Sets exchange->owner. */
     void (*on_request)(struct exchange *exchange);
     void (*on_body)(struct exchange *exchange, const char *data, size_t length, bool last);
-    void (*on_body_error)(struct exchange *exchange, unsigned status, const char *detail); /* malformed, or stalled */
+    void (*on_body_error)(struct exchange *exchange, unsigned status,
+                          const char *detail);     /* malformed, or stalled */
     void (*on_blocked)(struct exchange *exchange); /* the client takes no more for now */
     void (*on_drained)(struct exchange *exchange);
     void (*on_sent)(struct exchange *exchange); /* the kernel has all of the answer */
@@ -44,8 +45,9 @@ struct http_service {
     void *owner; /* the events' */
     struct list connections;
     unsigned connection_count;
-    void (*on_closed)(struct http_service *service); /* a connection is gone: there may be room again, or an end */
-    struct arena *arenas[64];                        /* idle ones, for the next exchanges */
+    void (*on_closed)(
+        struct http_service *service); /* a connection is gone: there may be room again, or an end */
+    struct arena *arenas[64];          /* idle ones, for the next exchanges */
     unsigned arena_count;
     uint64_t date_second; /* what `date` shows */
     char date[32];
@@ -65,10 +67,11 @@ struct exchange {
     unsigned refusal; /* a status, or 0 */
     const char *refusal_detail;
     const struct address *peer;
-    const void *listener;  /* what the acceptor was tagged with */
-    uint64_t bytes_in;     /* of this request: head and body */
-    uint64_t bytes_out;    /* of this answer: head and body, as the kernel took them; right at on_sent and on_gone */
-    bool body_done;        /* the request's body was read to its end */
+    const void *listener; /* what the acceptor was tagged with */
+    uint64_t bytes_in;    /* of this request: head and body */
+    uint64_t
+        bytes_out;  /* of this answer: head and body, as the kernel took them; right at on_sent and on_gone */
+    bool body_done; /* the request's body was read to its end */
     bool response_started; /* respond() was called */
 };
 

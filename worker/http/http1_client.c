@@ -284,7 +284,8 @@ static void on_timeout(struct connection *connection)
     case PHASE_REQUEST:
     case PHASE_HEAD:
         fail(client, CLIENT_TIMEOUT,
-             connection->blocked ? "it takes no more of the request" : "no answer within the response time-out");
+             connection->blocked ? "it takes no more of the request"
+                                 : "no answer within the response time-out");
         return;
     case PHASE_BODY:
         fail(client, CLIENT_TIMEOUT, "no more of the answer's body within the idle time-out");
@@ -306,7 +307,8 @@ static const struct connection_events connection_events = {
 
 struct http1_client *http1_client_open(struct net *net, const struct address *address, void *pool,
                                        const struct client_pool_events *pool_events, void *owner,
-                                       const struct client_events *events, const struct client_timeouts *timeouts)
+                                       const struct client_events *events,
+                                       const struct client_timeouts *timeouts)
 {
     struct http1_client *client = malloc(sizeof *client);
     if (!client)
@@ -349,8 +351,8 @@ struct buf http1_client_reserve(struct http1_client *client)
     return connection_reserve(&client->connection, NET_READ);
 }
 
-void http1_client_send(struct http1_client *client, const struct buf *head, enum method method, struct arena *arena,
-                       bool body, bool chunked)
+void http1_client_send(struct http1_client *client, const struct buf *head, enum method method,
+                       struct arena *arena, bool body, bool chunked)
 {
     client->method = method;
     client->arena = arena;

@@ -13,12 +13,12 @@
 struct http1_client;
 
 enum client_failure {
-    CLIENT_CONNECT,         /* no connection; nothing was sent */
+    CLIENT_CONNECT, /* no connection; nothing was sent */
     CLIENT_CONNECT_TIMEOUT,
-    CLIENT_CLOSED_UNUSED,   /* a kept connection was closed before a byte of the answer came */
-    CLIENT_CLOSED,          /* closed in the middle of an answer, or instead of one */
-    CLIENT_MALFORMED,       /* the answer isn't HTTP, or ambiguous */
-    CLIENT_TIMEOUT,         /* no first byte, or no next one, in time */
+    CLIENT_CLOSED_UNUSED, /* a kept connection was closed before a byte of the answer came */
+    CLIENT_CLOSED,        /* closed in the middle of an answer, or instead of one */
+    CLIENT_MALFORMED,     /* the answer isn't HTTP, or ambiguous */
+    CLIENT_TIMEOUT,       /* no first byte, or no next one, in time */
 };
 
 struct client_events {
@@ -30,12 +30,14 @@ struct client_events {
     void (*on_body)(void *owner, const char *data, size_t length, bool last);
     void (*on_blocked)(void *owner);
     void (*on_drained)(void *owner);
-    void (*on_failed)(void *owner, enum client_failure failure, const char *detail); /* the connection is closed */
+    void (*on_failed)(void *owner, enum client_failure failure,
+                      const char *detail); /* the connection is closed */
 };
 
 struct client_pool_events {
-    void (*on_idle)(void *pool, struct http1_client *client);   /* it could serve another exchange */
-    void (*on_closed)(void *pool, struct http1_client *client); /* it is gone; `idle` says whether the pool had it */
+    void (*on_idle)(void *pool, struct http1_client *client); /* it could serve another exchange */
+    void (*on_closed)(void *pool,
+                      struct http1_client *client); /* it is gone; `idle` says whether the pool had it */
 };
 
 struct client_timeouts {
@@ -45,7 +47,8 @@ struct client_timeouts {
 /* A new connection, connecting, in use by `owner`; NULL with errno when it failed at once. */
 struct http1_client *http1_client_open(struct net *net, const struct address *address, void *pool,
                                        const struct client_pool_events *pool_events, void *owner,
-                                       const struct client_events *events, const struct client_timeouts *timeouts);
+                                       const struct client_events *events,
+                                       const struct client_timeouts *timeouts);
 
 /* Takes an idle one (that on_idle gave) into use. */
 void http1_client_take(struct http1_client *client, void *owner, const struct client_events *events,
@@ -59,8 +62,8 @@ struct buf http1_client_reserve(struct http1_client *client);
 
 /* Sends the head. The answer is to a request with `method`; its head is parsed into `arena`. `body`: pieces follow, in
  * chunks if `chunked`; else the request is complete. */
-void http1_client_send(struct http1_client *client, const struct buf *head, enum method method, struct arena *arena,
-                       bool body, bool chunked);
+void http1_client_send(struct http1_client *client, const struct buf *head, enum method method,
+                       struct arena *arena, bool body, bool chunked);
 void http1_client_send_body(struct http1_client *client, const char *data, size_t length, bool last);
 
 /* Stops and starts the answer's events. */

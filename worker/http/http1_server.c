@@ -14,7 +14,8 @@ enum {
     DISCARD_MAX = 65536,    /* bytes of an unread body that are worth reading to keep the connection */
     LINGER_MS = 2000,       /* how long a client that is refused may go on sending */
     LINGER_BYTES = 1 << 20, /* and how much */
-    DRAIN_IDLE_MS = 5000,   /* how long an idle connection is kept while draining: its next request may be under way */
+    DRAIN_IDLE_MS =
+        5000, /* how long an idle connection is kept while draining: its next request may be under way */
 };
 
 enum phase {
@@ -181,7 +182,8 @@ static void begin_body(struct http1_server *server, const struct parse_result *p
     const struct request_head *head = exchange->head;
     server->framing = parsed->framing;
     server->left = head->length;
-    exchange->body_done = parsed->framing == FRAMING_NONE || (parsed->framing == FRAMING_LENGTH && head->length == 0);
+    exchange->body_done =
+        parsed->framing == FRAMING_NONE || (parsed->framing == FRAMING_LENGTH && head->length == 0);
     server->continued = !head->expect_continue;
     if (parsed->framing == FRAMING_CHUNKED) {
         server->chunked = arena_alloc(exchange->arena, sizeof *server->chunked);
@@ -226,7 +228,8 @@ static size_t read_head(struct http1_server *server, const char *data, size_t le
     length -= skipped;
     if (length == 0)
         return skipped;
-    switch (head_find_end(&server->scan, data, length < service->max_head ? length : service->max_head, &end)) {
+    switch (
+        head_find_end(&server->scan, data, length < service->max_head ? length : service->max_head, &end)) {
     case HEAD_WHOLE:
         dispatch(server, data, end);
         return skipped + end;
@@ -237,7 +240,8 @@ static size_t read_head(struct http1_server *server, const char *data, size_t le
         if (length >= service->max_head) {
             bool in_line = server->scan.lines == 0;
             refuse(server, in_line ? 414 : 431,
-                   in_line ? "the request line is longer than is taken" : "the header fields are larger than is taken");
+                   in_line ? "the request line is longer than is taken"
+                           : "the header fields are larger than is taken");
             return skipped + length;
         }
         /* From the first byte on; more bytes don't move it. */
@@ -591,7 +595,8 @@ void http1_server_open(struct http_service *service, int fd, const struct addres
 void http1_server_drain(struct http_service *service)
 {
     service->draining = true;
-    LIST_EACH(link, &service->connections) {
+    LIST_EACH(link, &service->connections)
+    {
         struct http1_server *server = server_of(CONTAINER_OF(link, struct connection, link));
         if (server->phase == PHASE_HEAD && !server->connection.held)
             connection_timeout(&server->connection, DRAIN_IDLE_MS);
@@ -602,7 +607,8 @@ unsigned http1_server_cut(struct http_service *service)
 {
     unsigned idle = 0;
     while (!list_empty(&service->connections)) {
-        struct http1_server *server = server_of(CONTAINER_OF(service->connections.next, struct connection, link));
+        struct http1_server *server =
+            server_of(CONTAINER_OF(service->connections.next, struct connection, link));
         idle += server->phase != PHASE_ACTIVE;
         gone(server);
     }

@@ -5,7 +5,8 @@
 #include "worker/http/exchange.h"
 
 /* Serves a connected socket; closes it in the end. `listener` goes to the exchanges. */
-void http1_server_open(struct http_service *service, int fd, const struct address *peer, const void *listener);
+void http1_server_open(struct http_service *service, int fd, const struct address *peer,
+                       const void *listener);
 
 /* From now on answers carry Connection: close, and connections that stay idle are closed. */
 void http1_server_drain(struct http_service *service);

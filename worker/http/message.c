@@ -25,7 +25,8 @@ static uint8_t next_of[FIELD_COUNT];
 static unsigned place_of(struct str name)
 {
     return (unsigned)(name.length * 31 + ((unsigned char)name.data[name.length - 1] | 32) * 7 +
-                      ((unsigned char)name.data[0] | 32)) % PLACES;
+                      ((unsigned char)name.data[0] | 32)) %
+           PLACES;
 }
 
 __attribute__((constructor)) static void build_places(void)
@@ -55,8 +56,8 @@ unsigned field_flags(enum field_id id)
 enum method method_of(struct str text)
 {
     static const struct str names[] = {
-        [METHOD_GET] = {"GET", 3},         [METHOD_HEAD] = {"HEAD", 4},     [METHOD_POST] = {"POST", 4},
-        [METHOD_PUT] = {"PUT", 3},         [METHOD_DELETE] = {"DELETE", 6}, [METHOD_PATCH] = {"PATCH", 5},
+        [METHOD_GET] = {"GET", 3},         [METHOD_HEAD] = {"HEAD", 4},       [METHOD_POST] = {"POST", 4},
+        [METHOD_PUT] = {"PUT", 3},         [METHOD_DELETE] = {"DELETE", 6},   [METHOD_PATCH] = {"PATCH", 5},
         [METHOD_OPTIONS] = {"OPTIONS", 7}, [METHOD_CONNECT] = {"CONNECT", 7}, [METHOD_TRACE] = {"TRACE", 5},
     };
     for (unsigned i = 0; i < METHOD_OTHER; i++)
@@ -92,7 +93,8 @@ struct str fields_value(const struct fields *fields, enum field_id id)
     return field ? field->value : (struct str){NULL, 0};
 }
 
-void fields_add_known(struct fields *fields, struct arena *arena, enum field_id id, struct str name, struct str value)
+void fields_add_known(struct fields *fields, struct arena *arena, enum field_id id, struct str name,
+                      struct str value)
 {
     if (fields->count == fields->capacity) {
         unsigned capacity = fields->capacity ? 2 * fields->capacity : 8;

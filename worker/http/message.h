@@ -45,8 +45,8 @@ struct fields {
 
 enum body_kind {
     BODY_NONE,
-    BODY_LENGTH,  /* `length` bytes */
-    BODY_STREAM,  /* until its end is told (chunked, HTTP/2, or the end of the connection) */
+    BODY_LENGTH, /* `length` bytes */
+    BODY_STREAM, /* until its end is told (chunked, HTTP/2, or the end of the connection) */
 };
 
 struct request_head {
@@ -80,7 +80,8 @@ enum method method_of(struct str text);
 /* A method whose repetition does no harm (RFC 9110, section 9.2.2). */
 static inline bool method_idempotent(enum method method)
 {
-    return method != METHOD_POST && method != METHOD_PATCH && method != METHOD_CONNECT && method != METHOD_OTHER;
+    return method != METHOD_POST && method != METHOD_PATCH && method != METHOD_CONNECT &&
+           method != METHOD_OTHER;
 }
 
 /* The identifier of a field name in any case; FIELD_OTHER if it is none of the known. */
@@ -95,7 +96,8 @@ struct str fields_value(const struct fields *fields, enum field_id id); /* empty
 
 /* Adds a field; its memory comes from `arena`. The texts are not copied. */
 void fields_add(struct fields *fields, struct arena *arena, struct str name, struct str value);
-void fields_add_known(struct fields *fields, struct arena *arena, enum field_id id, struct str name, struct str value);
+void fields_add_known(struct fields *fields, struct arena *arena, enum field_id id, struct str name,
+                      struct str value);
 /* Takes all of a known name out. */
 void fields_remove(struct fields *fields, enum field_id id);
 

@@ -10,12 +10,40 @@ static const uint8_t class_of[256] = {
 #define T TOKEN
 #define G TARGET
 #define A AUTHORITY
-    ['!'] = T | G | A, ['"'] = G,         ['#'] = T,         ['$'] = T | G | A, ['%'] = T | G | A, ['&'] = T | G | A,
-    ['\''] = T | G | A, ['('] = G | A,    [')'] = G | A,     ['*'] = T | G | A, ['+'] = T | G | A, [','] = G | A,
-    ['-'] = T | G | A, ['.'] = T | G | A, ['/'] = G,         [':'] = G | A,     [';'] = G | A,     ['<'] = G,
-    ['='] = G | A,     ['>'] = G,         ['?'] = G,         ['@'] = G,         ['['] = G | A,     ['\\'] = G,
-    [']'] = G | A,     ['^'] = T | G,     ['_'] = T | G | A, ['`'] = T | G,     ['{'] = G,         ['|'] = T | G,
-    ['}'] = G,         ['~'] = T | G | A, ['0' ... '9'] = T | G | A, ['A' ... 'Z'] = T | G | A,
+    ['!'] = T | G | A,
+    ['"'] = G,
+    ['#'] = T,
+    ['$'] = T | G | A,
+    ['%'] = T | G | A,
+    ['&'] = T | G | A,
+    ['\''] = T | G | A,
+    ['('] = G | A,
+    [')'] = G | A,
+    ['*'] = T | G | A,
+    ['+'] = T | G | A,
+    [','] = G | A,
+    ['-'] = T | G | A,
+    ['.'] = T | G | A,
+    ['/'] = G,
+    [':'] = G | A,
+    [';'] = G | A,
+    ['<'] = G,
+    ['='] = G | A,
+    ['>'] = G,
+    ['?'] = G,
+    ['@'] = G,
+    ['['] = G | A,
+    ['\\'] = G,
+    [']'] = G | A,
+    ['^'] = T | G,
+    ['_'] = T | G | A,
+    ['`'] = T | G,
+    ['{'] = G,
+    ['|'] = T | G,
+    ['}'] = G,
+    ['~'] = T | G | A,
+    ['0' ... '9'] = T | G | A,
+    ['A' ... 'Z'] = T | G | A,
     ['a' ... 'z'] = T | G | A,
 #undef T
 #undef G
@@ -322,8 +350,8 @@ static bool check_expect(struct request_head *head, struct parse_result *result)
     return true;
 }
 
-bool parse_request(const char *data, size_t length, unsigned lines, struct arena *arena, struct request_head *head,
-                   struct parse_result *result)
+bool parse_request(const char *data, size_t length, unsigned lines, struct arena *arena,
+                   struct request_head *head, struct parse_result *result)
 {
     struct parse parse = {.fields = &head->fields, .result = result};
     http_parser parser;
@@ -364,8 +392,9 @@ static bool response_framing(struct response_head *head, enum method method, con
     const struct field *length = fields_get(&head->fields, FIELD_CONTENT_LENGTH);
     bool coded = fields_get(&head->fields, FIELD_TRANSFER_ENCODING) != NULL, chunked;
     if (coded && (length || !only_chunked(&head->fields, &chunked)))
-        return deny(result, 502, length ? "the answer has both Content-Length and Transfer-Encoding"
-                                        : "the answer's transfer coding is not chunked alone");
+        return deny(result, 502,
+                    length ? "the answer has both Content-Length and Transfer-Encoding"
+                           : "the answer's transfer coding is not chunked alone");
     if (coded && parser->http_minor == 0)
         return deny(result, 502, "Transfer-Encoding in an HTTP/1.0 answer");
     if (length) {

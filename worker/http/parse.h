@@ -30,8 +30,8 @@ struct parse_result {
 };
 
 /* A request's head of `length` bytes, found by head_find_end() with so many lines. Fields lie in `arena`. True: good. */
-bool parse_request(const char *data, size_t length, unsigned lines, struct arena *arena, struct request_head *head,
-                   struct parse_result *result);
+bool parse_request(const char *data, size_t length, unsigned lines, struct arena *arena,
+                   struct request_head *head, struct parse_result *result);
 
 /* A response's head, of the answer to a request with `method`. */
 bool parse_response(const char *data, size_t length, unsigned lines, enum method method, struct arena *arena,

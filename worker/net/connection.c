@@ -153,7 +153,8 @@ static void send_kept(struct connection *connection)
 {
     while (connection->chunks) {
         struct connection_chunk *chunk = connection->chunks;
-        ssize_t n = send(connection->source.fd, chunk->data + chunk->sent, chunk->length - chunk->sent, MSG_NOSIGNAL);
+        ssize_t n =
+            send(connection->source.fd, chunk->data + chunk->sent, chunk->length - chunk->sent, MSG_NOSIGNAL);
         if (n < 0) {
             if (errno != EAGAIN && errno != EINTR)
                 connection_fail(connection, errno);
@@ -294,7 +295,8 @@ static void on_event(struct source *source, uint32_t events)
         else
             loop_change(net->loop, source, source->events & ~(uint32_t)EPOLLIN);
     }
-    if (!connection->closed && (events & (EPOLLHUP | EPOLLERR)) && !(events & EPOLLIN && !connection->stopped)) {
+    if (!connection->closed && (events & (EPOLLHUP | EPOLLERR)) &&
+        !(events & EPOLLIN && !connection->stopped)) {
         int error = 0;
         socklen_t size = sizeof error;
         getsockopt(source->fd, SOL_SOCKET, SO_ERROR, &error, &size);
@@ -315,7 +317,8 @@ static void on_timer(struct timer *timer)
 
 /* --- life --- */
 
-static void init(struct connection *connection, struct net *net, int fd, const struct connection_events *events)
+static void init(struct connection *connection, struct net *net, int fd,
+                 const struct connection_events *events)
 {
     list_init(&connection->link);
     connection->source = (struct source){.fd = fd, .on_event = on_event};
@@ -330,10 +333,12 @@ static void init(struct connection *connection, struct net *net, int fd, const s
     connection->held_length = 0;
     connection->error = 0;
     connection->sent = 0;
-    connection->connecting = connection->stopped = connection->blocked = connection->eof = connection->closed = false;
+    connection->connecting = connection->stopped = connection->blocked = connection->eof =
+        connection->closed = false;
 }
 
-int connection_adopt(struct connection *connection, struct net *net, int fd, const struct connection_events *events)
+int connection_adopt(struct connection *connection, struct net *net, int fd,
+                     const struct connection_events *events)
 {
     init(connection, net, fd, events);
     if (loop_add(net->loop, &connection->source, watched) == 0)

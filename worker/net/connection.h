@@ -51,7 +51,8 @@ struct connection {
 };
 
 /* Takes over a connected socket. 0, or -1 with errno (the descriptor is then closed). */
-int connection_adopt(struct connection *connection, struct net *net, int fd, const struct connection_events *events);
+int connection_adopt(struct connection *connection, struct net *net, int fd,
+                     const struct connection_events *events);
 
 /* Opens a socket to `address`; on_connected or on_error follows. 0, or -1 with errno when it failed at once. */
 int connection_open(struct connection *connection, struct net *net, const struct address *address,

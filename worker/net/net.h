@@ -13,10 +13,10 @@
 struct connection;
 
 enum {
-    NET_READ = 65536,         /* bytes read at once */
-    NET_IN = 2 * NET_READ,    /* what was held from before stands in front of what is read */
-    NET_OUT = 2 * NET_READ,   /* a head of the largest size fits behind anything */
-    NET_COALESCE = 4096,      /* a body up to this is copied behind its head, a larger one goes by writev */
+    NET_READ = 65536,       /* bytes read at once */
+    NET_IN = 2 * NET_READ,  /* what was held from before stands in front of what is read */
+    NET_OUT = 2 * NET_READ, /* a head of the largest size fits behind anything */
+    NET_COALESCE = 4096,    /* a body up to this is copied behind its head, a larger one goes by writev */
 };
 
 struct net {

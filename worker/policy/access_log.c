@@ -8,13 +8,15 @@ struct access_log {
 
 /* The formats are templates; an administrator's own is one more. */
 static const char json_line[] =
-    "{\"time\":\"${time}\",\"id\":\"${id}\",\"client\":\"${client}\",\"method\":\"${method}\",\"host\":\"${host}\","
+    "{\"time\":\"${time}\",\"id\":\"${id}\",\"client\":\"${client}\",\"method\":\"${method}\",\"host\":\"${"
+    "host}\","
     "\"target\":\"${target}\",\"version\":\"${version}\",\"status\":${status},\"bytes_in\":${bytes_in},"
     "\"bytes_out\":${bytes_out},\"duration\":${duration},\"api\":\"${api}\",\"route\":\"${route}\","
     "\"upstream\":\"${upstream}\",\"endpoint\":\"${endpoint}\",\"upstream_time\":${upstream_time:-null},"
     "\"problem\":\"${problem}\",\"user_agent\":\"${header.user-agent}\"}";
-static const char combined_line[] = "${client} - - [${time}] \"${method} ${target} ${version}\" ${status} ${bytes_out} "
-                                    "\"${header.referer}\" \"${header.user-agent}\"";
+static const char combined_line[] =
+    "${client} - - [${time}] \"${method} ${target} ${version}\" ${status} ${bytes_out} "
+    "\"${header.referer}\" \"${header.user-agent}\"";
 
 static const void *always(const struct settings *settings)
 {

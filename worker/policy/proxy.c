@@ -1,7 +1,7 @@
 /* proxy: the content that sends the request to an upstream and its answer back, streaming both ways. */
-#include "worker/policy/forward.h"
 #include "worker/request/request.h"
 #include "worker/upstream/call.h"
+#include "worker/upstream/forward.h"
 
 struct proxy_settings {
     struct origin origin;
@@ -35,7 +35,8 @@ static const struct row rows[] = {
     ROW_(ROW_STRING, struct proxy_settings, upstream, .flags = ROW_REQUIRED, .help = "the upstream's name"),
     ROW_(ROW_STRING, struct proxy_settings, path,
          .help = "path and query to ask for, with {name} and ${…}; default: those of the request"),
-    ROW_(ROW_STRING, struct proxy_settings, host, .help = "the Host to ask for, with ${…}; default: that of the request"),
+    ROW_(ROW_STRING, struct proxy_settings, host,
+         .help = "the Host to ask for, with ${…}; default: that of the request"),
     ROW_(ROW_FLAG, struct proxy_settings, strip_prefix, .fallback = "false",
          .help = "without `path`: leave out the API's prefix"),
     ROW_END,
@@ -183,7 +184,8 @@ static enum verdict failed(struct proxying *proxying, enum call_failure failure,
         [CALL_CLOSED] = PROBLEM_UPSTREAM_CLOSED,           [CALL_MALFORMED] = PROBLEM_BAD_ANSWER,
         [CALL_TIMEOUT] = PROBLEM_UPSTREAM_TIMEOUT,
     };
-    return request_fail(proxying->request, problems[failure], "upstream %s: %s", proxying->request->upstream, detail);
+    return request_fail(proxying->request, problems[failure], "upstream %s: %s", proxying->request->upstream,
+                        detail);
 }
 
 static void on_failed(void *owner, enum call_failure failure, const char *detail)
@@ -225,15 +227,17 @@ static enum verdict on_content(struct request *request, const void *compiled)
     proxying->host = request->head->authority;
     request->upstream = cluster->settings->name;
     if (!set_target(request, proxy, &proxying->target))
-        return request_fail(request, PROBLEM_URI_TOO_LONG, "the path for upstream %s doesn't fit", request->upstream);
+        return request_fail(request, PROBLEM_URI_TOO_LONG, "the path for upstream %s doesn't fit",
+                            request->upstream);
     if (proxy->host && !request_eval_str(request, proxy->host, EXPR_HEADER, HOST_MAX, &proxying->host))
-        return request_fail(request, PROBLEM_BAD_REQUEST, "the host for upstream %s is too long", request->upstream);
+        return request_fail(request, PROBLEM_BAD_REQUEST, "the host for upstream %s is too long",
+                            request->upstream);
     request->content = &content_events;
     request->content_state = proxying;
     request->content_verdict = VERDICT_NEXT;
     bool body = !request->exchange->body_done;
-    if (!call_start(&proxying->call, cluster, &call_events, proxying, request->arena, request->head->method, body,
-                    request->head->body == BODY_STREAM)) {
+    if (!call_start(&proxying->call, cluster, &call_events, proxying, request->arena, request->head->method,
+                    body, request->head->body == BODY_STREAM)) {
         request->content = NULL;
         return VERDICT_FAIL;
     }

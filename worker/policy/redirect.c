@@ -31,7 +31,8 @@ static const void *compile(struct compiler *compiler, const void *conf)
     struct redirect *redirect = arena_zalloc(compiler->arena, sizeof *redirect);
     redirect->status = (unsigned)settings->status;
     if (settings->status > 303 && settings->status < 307)
-        compile_error(compiler, "status", "%u is not a redirect (write 301, 302, 303, 307 or 308)", redirect->status);
+        compile_error(compiler, "status", "%u is not a redirect (write 301, 302, 303, 307 or 308)",
+                      redirect->status);
     if (settings->location)
         redirect->location = compile_expr(compiler, "location", settings->location, true);
     return redirect;

@@ -18,7 +18,8 @@ struct respond {
 enum { BODY_MAX = 65536 };
 
 static const struct row rows[] = {
-    ROW_(ROW_NUMBER, struct respond_settings, status, .fallback = "200", .min = 200, .max = 599, .help = "the status"),
+    ROW_(ROW_NUMBER, struct respond_settings, status, .fallback = "200", .min = 200, .max = 599,
+         .help = "the status"),
     ROW_(ROW_STRING, struct respond_settings, type, .fallback = "text/plain; charset=utf-8",
          .help = "the media type; in a JSON one ${…} is escaped for a JSON string"),
     ROW_(ROW_STRING, struct respond_settings, body, .help = "the body, with ${…}"),
@@ -46,7 +47,8 @@ static enum verdict on_content(struct request *request, const void *compiled)
 {
     const struct respond *respond = compiled;
     struct str body = STR("");
-    if (respond->body && !request_eval_str(request, respond->body, respond->json ? EXPR_JSON : EXPR_PLAIN, BODY_MAX, &body))
+    if (respond->body &&
+        !request_eval_str(request, respond->body, respond->json ? EXPR_JSON : EXPR_PLAIN, BODY_MAX, &body))
         return request_fail(request, PROBLEM_INTERNAL, "the answer's body doesn't fit");
     return request_answer(request, respond->status, respond->type, body);
 }

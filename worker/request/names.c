@@ -171,7 +171,8 @@ static struct str resolve(void *context, int id, struct str argument, struct buf
     case NAME_QUERY:
         return head->query;
     case NAME_QUERY_PARAMETER:
-        return uri_query_value(head->query, argument, &value) ? decoded(value, true, scratch) : (struct str){NULL, 0};
+        return uri_query_value(head->query, argument, &value) ? decoded(value, true, scratch)
+                                                              : (struct str){NULL, 0};
     case NAME_TARGET:
         return head->target;
     case NAME_VERSION:

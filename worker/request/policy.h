@@ -56,7 +56,8 @@ struct policy {
     /* At load: checks, and makes what the hooks get as `compiled`. Without it they get the configuration itself. */
     const void *(*compile)(struct compiler *compiler, const void *conf);
     enum verdict (*on_request)(struct request *request, const void *compiled);
-    enum verdict (*on_content)(struct request *request, const void *compiled); /* STAGE_CONTENT only; never NEXT */
+    enum verdict (*on_content)(struct request *request,
+                               const void *compiled); /* STAGE_CONTENT only; never NEXT */
     enum verdict (*on_response)(struct request *request, const void *compiled); /* NEXT only */
     void (*on_done)(struct request *request, const void *compiled);
 };
@@ -67,7 +68,8 @@ void compile_error(struct compiler *compiler, const char *setting, const char *f
 
 /* An expression of the policy's; `braces`: {name} is short for ${params.name}. NULL, and an error, when it is bad or
  * names a parameter that the route's path doesn't have. */
-const struct expr *compile_expr(struct compiler *compiler, const char *setting, const char *text, bool braces);
+const struct expr *compile_expr(struct compiler *compiler, const char *setting, const char *text,
+                                bool braces);
 
 /* The index of an upstream in the settings; -1, and an error with a suggestion, if there is none of that name. */
 int compile_upstream(struct compiler *compiler, const char *setting, const char *name);

@@ -5,7 +5,8 @@
 
 const struct problem_row problem_rows[PROBLEM_COUNT] = {
     [PROBLEM_NONE] = {500, {"none", 4}, {"", 0}},
-#define PROBLEM(id, status, type, title) [PROBLEM_##id] = {status, {type, sizeof(type) - 1}, {title, sizeof(title) - 1}},
+#define PROBLEM(id, status, type, title) \
+    [PROBLEM_##id] = {status, {type, sizeof(type) - 1}, {title, sizeof(title) - 1}},
 #include "worker/request/problems.def"
 #undef PROBLEM
 };

@@ -27,9 +27,10 @@ enum request_state {
 
 /* What a waiting request waits for. */
 struct request_wait {
-    const char *reason;                       /* NULL: it doesn't wait */
-    void (*resume)(struct request *request);  /* the wait is over, or its deadline has passed: the policy goes on */
-    void (*cancel)(struct request *request);  /* the client left: let go of what was asked for */
+    const char *reason; /* NULL: it doesn't wait */
+    void (*resume)(
+        struct request *request); /* the wait is over, or its deadline has passed: the policy goes on */
+    void (*cancel)(struct request *request); /* the client left: let go of what was asked for */
     bool timed_out;
 };
 

@@ -52,7 +52,8 @@ enum { HOST_MAX = 255 };
 
 /* --- building --- */
 
-bool route_parse_pattern(struct route *route, struct origin origin, struct errors *errors, struct arena *arena)
+bool route_parse_pattern(struct route *route, struct origin origin, struct errors *errors,
+                         struct arena *arena)
 {
     struct str rest = route->pattern;
     route->param_count = 0;
@@ -64,8 +65,10 @@ bool route_parse_pattern(struct route *route, struct origin origin, struct error
         if (str_index(segment, '{') < 0 && str_index(segment, '}') < 0)
             continue;
         if (segment.length < 3 || segment.data[0] != '{' || segment.data[segment.length - 1] != '}') {
-            errors_add(errors, origin, "match: \"%.*s\" in the path \"%.*s\" is not a whole {name} (a parameter is a whole "
-                       "segment)", STR_ARG(segment), STR_ARG(route->pattern));
+            errors_add(errors, origin,
+                       "match: \"%.*s\" in the path \"%.*s\" is not a whole {name} (a parameter is a whole "
+                       "segment)",
+                       STR_ARG(segment), STR_ARG(route->pattern));
             return false;
         }
         struct str name = {segment.data + 1, segment.length - 2};
@@ -78,15 +81,15 @@ bool route_parse_pattern(struct route *route, struct origin origin, struct error
             good = good && (isalnum((unsigned char)name.data[i]) || name.data[i] == '_');
         if (!good || (route->has_rest && rest.length) || route->param_count == ROUTE_PARAMS) {
             errors_add(errors, origin, "match: the path \"%.*s\" is malformed: %s", STR_ARG(route->pattern),
-                       !good ? "a parameter's name has letters, digits and _"
+                       !good                            ? "a parameter's name has letters, digits and _"
                        : rest.length && route->has_rest ? "{name*} stands at its end only"
                                                         : "at most 16 parameters");
             return false;
         }
         for (unsigned i = 0; i < route->param_count; i++)
             if (str_eq(route->params[i], name)) {
-                errors_add(errors, origin, "match: the path \"%.*s\" names {%.*s} twice", STR_ARG(route->pattern),
-                           STR_ARG(name));
+                errors_add(errors, origin, "match: the path \"%.*s\" names {%.*s} twice",
+                           STR_ARG(route->pattern), STR_ARG(name));
                 return false;
             }
         route->params[route->param_count++] = arena_str(arena, name);
@@ -177,9 +180,10 @@ static void leaf_add(struct leaf *leaf, const struct route *route, struct arena 
         if (!methods_overlap(route, other))
             continue;
         const struct origin *at = &other->settings->origin;
-        errors_add(errors, route->settings->origin,
-                   "match: this route can't be told apart from the one at %s:%u (other path, methods or host)",
-                   at->file ? at->file : "?", at->line);
+        errors_add(
+            errors, route->settings->origin,
+            "match: this route can't be told apart from the one at %s:%u (other path, methods or host)",
+            at->file ? at->file : "?", at->line);
         return;
     }
     if (leaf->count == leaf->capacity) {
@@ -232,8 +236,8 @@ void router_add(struct router *router, const struct route *route, struct arena *
     for (unsigned i = 0; i < names->count; i++) {
         struct str name = str_of(names->items[i]);
         bool wildcard = str_starts(name, STR("*."));
-        struct node *root = host_root(wildcard ? &router->wildcards : &router->exact, wildcard ? str_from(name, 1) : name,
-                                      arena);
+        struct node *root = host_root(wildcard ? &router->wildcards : &router->exact,
+                                      wildcard ? str_from(name, 1) : name, arena);
         leaf_add(leaf_at(root, route, arena), route, arena, errors);
     }
     if (names->count)
@@ -243,7 +247,8 @@ void router_add(struct router *router, const struct route *route, struct arena *
     leaf_add(leaf_at(router->any, route, arena), route, arena, errors);
 }
 
-static const char *const method_words[] = {"GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "CONNECT", "TRACE"};
+static const char *const method_words[] = {"GET",   "HEAD",    "POST",    "PUT",  "DELETE",
+                                           "PATCH", "OPTIONS", "CONNECT", "TRACE"};
 
 static void leaf_finish(struct leaf *leaf, struct arena *arena)
 {
@@ -389,8 +394,8 @@ static const struct route *pick(const struct leaf *leaf, enum method method, str
     return method == METHOD_HEAD && for_get ? for_get : for_all;
 }
 
-enum route_result router_match(const struct router *router, struct str authority, struct str path, enum method method,
-                               struct str method_text, struct route_match *match)
+enum route_result router_match(const struct router *router, struct str authority, struct str path,
+                               enum method method, struct str method_text, struct route_match *match)
 {
     struct walk way = {.depth = 0};
     const struct node *root = root_of(router, authority);

@@ -20,11 +20,11 @@ struct route {
     const struct api_settings *api;
     const struct route_settings *settings;
     const struct chain *chain;
-    struct str pattern;            /* the API's prefix and the route's path */
-    struct str prefix;             /* the API's prefix */
-    bool is_prefix;                /* `prefix` rather than `path` was given */
-    unsigned methods;              /* a bit for each enum method below METHOD_OTHER; 0 and no other: all */
-    struct conf_strings others;    /* methods beyond those */
+    struct str pattern;              /* the API's prefix and the route's path */
+    struct str prefix;               /* the API's prefix */
+    bool is_prefix;                  /* `prefix` rather than `path` was given */
+    unsigned methods;                /* a bit for each enum method below METHOD_OTHER; 0 and no other: all */
+    struct conf_strings others;      /* methods beyond those */
     struct str params[ROUTE_PARAMS]; /* names, in the order of the path; a rest's last */
     unsigned param_count;
     bool has_rest; /* the last parameter is {name*} */
@@ -47,11 +47,12 @@ void router_add(struct router *router, const struct route *route, struct arena *
 void router_finish(struct router *router, struct arena *arena);
 
 /* Fills params and param_count from the pattern. False, with an error at `origin`. */
-bool route_parse_pattern(struct route *route, struct origin origin, struct errors *errors, struct arena *arena);
+bool route_parse_pattern(struct route *route, struct origin origin, struct errors *errors,
+                         struct arena *arena);
 
 /* `authority` as the client named it; `path` in normal form. */
-enum route_result router_match(const struct router *router, struct str authority, struct str path, enum method method,
-                               struct str method_text, struct route_match *match);
+enum route_result router_match(const struct router *router, struct str authority, struct str path,
+                               enum method method, struct str method_text, struct route_match *match);
 
 const struct listener_settings *router_listener(const struct router *router);
 

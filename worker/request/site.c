@@ -77,7 +77,8 @@ int compile_upstream(struct compiler *compiler, const char *setting, const char 
         }
     }
     compile_error(compiler, setting, "there is no upstream \"%s\" (%s%s%s)", name,
-                  near ? "did you mean \"" : "define it under upstreams", near ? near : "", near ? "\"?" : "");
+                  near ? "did you mean \"" : "define it under upstreams", near ? near : "",
+                  near ? "\"?" : "");
     return -1;
 }
 
@@ -91,7 +92,8 @@ struct use {
 };
 
 /* The nearest that says something of a policy decides: the route, its API, the defaults. */
-static const struct conf_policies *who_says(const struct conf_policies *const levels[3], const struct policy *policy)
+static const struct conf_policies *who_says(const struct conf_policies *const levels[3],
+                                            const struct policy *policy)
 {
     for (unsigned level = 0; level < 3; level++)
         for (unsigned i = 0; levels[level] && i < levels[level]->count; i++)
@@ -100,7 +102,8 @@ static const struct conf_policies *who_says(const struct conf_policies *const le
     return NULL;
 }
 
-static unsigned collect(struct site_compiler *compiler, const struct conf_policies *const levels[3], struct use *uses)
+static unsigned collect(struct site_compiler *compiler, const struct conf_policies *const levels[3],
+                        struct use *uses)
 {
     unsigned count = 0;
     for (unsigned p = 0; compiler->policies[p]; p++) {
@@ -121,15 +124,19 @@ static const struct chain *compile_chain(struct site_compiler *site, const struc
                                          const struct conf_policies *const levels[3], struct origin origin)
 {
     struct use uses[CHAIN_MAX];
-    struct link links[CHAIN_MAX];
+    struct link links[CHAIN_MAX] = {{NULL, NULL}};
     struct chain *chain = arena_zalloc(site->arena, sizeof *chain);
     unsigned count = collect(site, levels, uses), contents = 0;
     for (enum stage stage = STAGE_OBSERVE; stage <= STAGE_CONTENT; stage++)
         for (unsigned i = 0; i < count; i++) {
             if (uses[i].policy->stage != stage)
                 continue;
-            struct compiler compiler = {.arena = site->arena, .errors = site->errors, .settings = site->settings,
-                                        .route = route, .origin = uses[i].origin, .policy = uses[i].policy->name,
+            struct compiler compiler = {.arena = site->arena,
+                                        .errors = site->errors,
+                                        .settings = site->settings,
+                                        .route = route,
+                                        .origin = uses[i].origin,
+                                        .policy = uses[i].policy->name,
                                         .names = request_names};
             struct link link = {uses[i].policy, uses[i].conf};
             if (link.policy->compile)
@@ -140,8 +147,10 @@ static const struct chain *compile_chain(struct site_compiler *site, const struc
                 chain->content = link;
         }
     if (route && contents != 1)
-        errors_add(site->errors, origin, contents ? "a route has one content: proxy, respond or redirect; this one has %u"
-                                                  : "a route needs a content (add proxy, respond or redirect)", contents);
+        errors_add(site->errors, origin,
+                   contents ? "a route has one content: proxy, respond or redirect; this one has %u"
+                            : "a route needs a content (add proxy, respond or redirect)",
+                   contents);
     struct link *kept = arena_array(site->arena, chain->count, sizeof *kept);
     memcpy(kept, links, chain->count * sizeof *kept);
     chain->links = kept;
@@ -227,8 +236,13 @@ static struct router *admin_router(struct site_compiler *compiler, const struct 
     struct chain *chain = arena_zalloc(arena, sizeof *chain);
     api->name = "admin";
     chain->content.policy = admin;
-    *route = (struct route){.name = STR("admin"), .api = api, .settings = settings, .chain = chain, .pattern = STR("/"),
-                            .is_prefix = true, .methods = 1u << METHOD_GET};
+    *route = (struct route){.name = STR("admin"),
+                            .api = api,
+                            .settings = settings,
+                            .chain = chain,
+                            .pattern = STR("/"),
+                            .is_prefix = true,
+                            .methods = 1u << METHOD_GET};
     router_add(router, route, arena, compiler->errors);
     router_finish(router, arena);
     return router;
@@ -272,9 +286,10 @@ static void compile_trusted(struct site_compiler *compiler)
     struct network *networks = arena_array(compiler->arena, texts->count, sizeof *networks);
     for (unsigned i = 0; i < texts->count; i++)
         if (!parse_network(texts->items[i], &networks[i]))
-            errors_add(compiler->errors, compiler->settings->origin,
-                       "trusted_proxies: \"%s\" is not a network (write \"10.0.0.0/8\", \"::1\" or \"unix:\")",
-                       texts->items[i]);
+            errors_add(
+                compiler->errors, compiler->settings->origin,
+                "trusted_proxies: \"%s\" is not a network (write \"10.0.0.0/8\", \"::1\" or \"unix:\")",
+                texts->items[i]);
     compiler->site->trusted = networks;
     compiler->site->trusted_count = texts->count;
 }

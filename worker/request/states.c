@@ -16,8 +16,8 @@ static bool id_is_good(struct str id)
         return false;
     for (size_t i = 0; i < id.length; i++) {
         char c = id.data[i];
-        if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '_' ||
-              c == '-'))
+        if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' ||
+              c == '_' || c == '-'))
             return false;
     }
     return true;
@@ -53,8 +53,8 @@ static void find_route(struct request *request)
 {
     const struct request_head *head = request->head;
     struct str authority = head->authority;
-    switch (router_match(request->exchange->listener, authority, request->path, head->method, head->method_text,
-                         &request->match)) {
+    switch (router_match(request->exchange->listener, authority, request->path, head->method,
+                         head->method_text, &request->match)) {
     case ROUTE_FOUND:
         request->chain = request->match.route->chain;
         break;
@@ -63,8 +63,8 @@ static void find_route(struct request *request)
                      STR_ARG(authority));
         break;
     case ROUTE_METHOD:
-        request_fail(request, PROBLEM_METHOD_NOT_ALLOWED, "%.*s is not one of %.*s", STR_ARG(head->method_text),
-                     STR_ARG(request->match.allow));
+        request_fail(request, PROBLEM_METHOD_NOT_ALLOWED, "%.*s is not one of %.*s",
+                     STR_ARG(head->method_text), STR_ARG(request->match.allow));
         break;
     }
 }
@@ -180,8 +180,8 @@ enum { STATUS_CLIENT_LEFT = 499 }; /* in logs only */
 
 static void count(struct request *request)
 {
-    static const enum stat_id of_class[] = {STAT_STATUS_1XX, STAT_STATUS_2XX, STAT_STATUS_3XX, STAT_STATUS_4XX,
-                                         STAT_STATUS_5XX};
+    static const enum stat_id of_class[] = {STAT_STATUS_1XX, STAT_STATUS_2XX, STAT_STATUS_3XX,
+                                            STAT_STATUS_4XX, STAT_STATUS_5XX};
     struct stats_row *stats = request->worker->stats;
     unsigned class = request->response.status / 100;
     stat_add(stats, STAT_REQUESTS, 1);
@@ -218,9 +218,9 @@ static enum progress state_done(struct request *request)
 }
 
 static enum progress (*const states[])(struct request *) = {
-    [REQUEST_HEAD] = state_head,         [REQUEST_ROUTE] = state_route,       [REQUEST_REQUEST] = state_request,
-    [REQUEST_CONTENT] = state_content,   [REQUEST_RESPONSE] = state_response, [REQUEST_SEND] = state_send,
-    [REQUEST_LOG] = state_log,           [REQUEST_DONE] = state_done,
+    [REQUEST_HEAD] = state_head,       [REQUEST_ROUTE] = state_route,       [REQUEST_REQUEST] = state_request,
+    [REQUEST_CONTENT] = state_content, [REQUEST_RESPONSE] = state_response, [REQUEST_SEND] = state_send,
+    [REQUEST_LOG] = state_log,         [REQUEST_DONE] = state_done,
 };
 
 void request_run(struct request *request)

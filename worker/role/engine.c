@@ -88,7 +88,8 @@ static void on_closed(struct http_service *service)
         stop_if_empty(engine);
     else
         for (unsigned i = 0; i < engine->acceptor_count; i++)
-            if (!engine->acceptors[i].in_loop && !engine->acceptors[i].closed && has_room(&engine->acceptors[i]))
+            if (!engine->acceptors[i].in_loop && !engine->acceptors[i].closed &&
+                has_room(&engine->acceptors[i]))
                 acceptor_resume(&engine->acceptors[i]);
 }
 
@@ -191,7 +192,8 @@ int engine_init(struct engine *engine, struct process *process)
     worker->loop.before_wait = before_wait;
     init_service(worker);
     clusters_open(worker, engine->arena);
-    engine->member = (struct member){.on_go = on_go, .on_drain = on_drain, .on_stop = on_stop, .owner = engine};
+    engine->member =
+        (struct member){.on_go = on_go, .on_drain = on_drain, .on_stop = on_stop, .owner = engine};
     if (member_join(&engine->member, process, &worker->loop) < 0) {
         member_failed(process, "can't join the loop: %s", strerror(errno));
         return -1;

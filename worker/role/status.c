@@ -25,10 +25,11 @@ static json_t *processes(const struct shared *shared, uint64_t now, uint64_t *st
         char since[CLOCK_RFC3339_SIZE];
         clock_rfc3339(atomic_load(&slot->started), since);
         json_array_append_new(
-            list, json_pack("{s:s, s:I, s:I, s:s, s:I, s:I, s:I, s:s, s:I}", "role", role_name(role), "number",
-                            (json_int_t)atomic_load(&slot->number), "pid", (json_int_t)atomic_load(&slot->pid), "state",
-                            slot_state_name(state), "generation", (json_int_t)atomic_load(&slot->generation),
-                            "connections", (json_int_t)atomic_load(&slot->connections), "requests",
+            list, json_pack("{s:s, s:I, s:I, s:s, s:I, s:I, s:I, s:s, s:I}", "role", role_name(role),
+                            "number", (json_int_t)atomic_load(&slot->number), "pid",
+                            (json_int_t)atomic_load(&slot->pid), "state", slot_state_name(state),
+                            "generation", (json_int_t)atomic_load(&slot->generation), "connections",
+                            (json_int_t)atomic_load(&slot->connections), "requests",
                             (json_int_t)atomic_load(&slot->requests), "started", since, "heartbeat_age_ms",
                             (json_int_t)(beat && now > beat ? (now - beat) / NS_PER_MS : 0)));
     }
@@ -68,11 +69,11 @@ static json_t *status(const struct worker *worker)
     for (unsigned i = 0; i < shared->slots->count; i++)
         dropped += logs_dropped(shared->logs, i);
     uint64_t age = worker->loop.wall_ns > started ? worker->loop.wall_ns - started : 0;
-    return json_pack("{s:s, s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:I}", "version", PACKAGE_VERSION, "pid", master,
-                     "generation", (json_int_t)worker->generation->number, "uptime_seconds",
-                     (json_int_t)(age / NS_PER_SECOND), "routes", (json_int_t)worker->site->route_count, "processes",
-                     list, "upstreams", upstreams(worker->site->settings), "stats", counters(shared->stats),
-                     "log_lines_dropped", (json_int_t)dropped);
+    return json_pack("{s:s, s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:I}", "version", PACKAGE_VERSION, "pid",
+                     master, "generation", (json_int_t)worker->generation->number, "uptime_seconds",
+                     (json_int_t)(age / NS_PER_SECOND), "routes", (json_int_t)worker->site->route_count,
+                     "processes", list, "upstreams", upstreams(worker->site->settings), "stats",
+                     counters(shared->stats), "log_lines_dropped", (json_int_t)dropped);
 }
 
 bool status_answer(struct worker *worker, struct str path, struct arena *arena, struct str *body)

@@ -1,8 +1,11 @@
 /* balance: which endpoint is next. */
+#include <assert.h>
+
 #include "worker/upstream/cluster.h"
 
 /* Smooth weighted round-robin: each turn everybody gains its weight, and the richest pays the total. */
-static struct endpoint *round_robin(struct cluster *cluster, bool (*usable)(const struct endpoint *, const void *),
+static struct endpoint *round_robin(struct cluster *cluster,
+                                    bool (*usable)(const struct endpoint *, const void *),
                                     const void *context)
 {
     struct endpoint *best = NULL;
@@ -16,6 +19,7 @@ static struct endpoint *round_robin(struct cluster *cluster, bool (*usable)(cons
         if (!best || endpoint->current > best->current)
             best = endpoint;
     }
+    assert(best);
     best->current -= total;
     return best;
 }
@@ -41,6 +45,7 @@ static struct endpoint *least(struct cluster *cluster, bool (*usable)(const stru
         if (ours < theirs || (ours == theirs && endpoint->current > best->current))
             best = endpoint;
     }
+    assert(best);
     best->current -= total;
     return best;
 }

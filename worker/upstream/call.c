@@ -34,7 +34,8 @@ static void fail(struct call *call, enum call_failure failure, const char *detai
 static void not_connected(struct call *call, enum call_failure failure, const char *detail)
 {
     struct endpoint *endpoint = call->endpoint;
-    log_warning("upstream %s: %s: can't connect: %s", call->cluster->settings->name, endpoint->settings->text, detail);
+    log_warning("upstream %s: %s: can't connect: %s", call->cluster->settings->name, endpoint->settings->text,
+                detail);
     call->failure = failure;
     call->detail = detail;
     endpoint_refused(endpoint);
@@ -71,8 +72,8 @@ static bool try_endpoint(struct call *call, struct endpoint *endpoint, bool fres
         call->client = client;
         return true;
     }
-    client = http1_client_open(&worker->net, &endpoint->settings->address, endpoint, &endpoint_pool_events, call,
-                               &client_events, &call->cluster->timeouts);
+    client = http1_client_open(&worker->net, &endpoint->settings->address, endpoint, &endpoint_pool_events,
+                               call, &client_events, &call->cluster->timeouts);
     if (client) {
         stat_add(worker->stats, STAT_UPSTREAM_CONNECTIONS, 1);
         call->client = client;
@@ -111,8 +112,13 @@ bool call_start(struct call *call, struct cluster *cluster, const struct call_ev
                 struct arena *arena, enum method method, bool body, bool chunked)
 {
     struct loop *loop = &cluster->worker->loop;
-    *call = (struct call){.cluster = cluster, .events = events, .owner = owner, .arena = arena, .method = method,
-                          .body = body, .chunked = chunked};
+    *call = (struct call){.cluster = cluster,
+                          .events = events,
+                          .owner = owner,
+                          .arena = arena,
+                          .method = method,
+                          .body = body,
+                          .chunked = chunked};
     timer_init(&call->total, on_total);
     if (cluster->settings->timeout.total)
         timer_set(&loop->timers, &call->total, loop->now_ms + (uint64_t)cluster->settings->timeout.total);
@@ -215,7 +221,8 @@ static void on_failed(void *owner, enum client_failure failure, const char *deta
         if (race(call))
             return;
         log_warning("upstream %s: %s: %s", name, address, detail);
-        fail(call, CALL_CLOSED, "it closed the connection as it was taken, and the request may not be sent twice");
+        fail(call, CALL_CLOSED,
+             "it closed the connection as it was taken, and the request may not be sent twice");
         return;
     case CLIENT_CLOSED:
     case CLIENT_MALFORMED:

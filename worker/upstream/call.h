@@ -48,7 +48,7 @@ struct call {
     enum call_failure failure; /* of the last endpoint that could not be reached, */
     const char *detail;        /* and why */
     enum method method;
-    bool body;      /* the request has one */
+    bool body; /* the request has one */
     bool chunked;
     bool body_begun; /* pieces of it are gone: the request can't be sent again */
     bool answered;   /* the answer's head was passed on */

@@ -74,8 +74,8 @@ struct endpoint *cluster_pick(struct cluster *cluster, uint64_t tried)
     return cluster->balancer->pick(cluster, usable, &choice);
 }
 
-static void open_cluster(struct cluster *cluster, struct worker *worker, const struct upstream_settings *settings,
-                         struct arena *arena)
+static void open_cluster(struct cluster *cluster, struct worker *worker,
+                         const struct upstream_settings *settings, struct arena *arena)
 {
     *cluster = (struct cluster){
         .worker = worker,

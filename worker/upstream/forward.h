@@ -1,7 +1,7 @@
 /* forward: what a message carries on to the next hop: its own end-to-end fields, and what a proxy must add
  * (RFC 9110, section 7.6; X-Forwarded-*). */
-#ifndef POLICY_FORWARD_H
-#define POLICY_FORWARD_H
+#ifndef UPSTREAM_FORWARD_H
+#define UPSTREAM_FORWARD_H
 
 #include "shared/base/buf.h"
 

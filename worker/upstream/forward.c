@@ -1,5 +1,5 @@
 /* forward: what a message carries on to the next hop. */
-#include "worker/policy/forward.h"
+#include "worker/upstream/forward.h"
 
 #include "worker/request/request.h"
 
