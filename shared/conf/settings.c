@@ -126,7 +126,7 @@ static const struct row rows[] = {
     S(ROW_NUMBER, max_generations, .fallback = "8", .min = 2, .max = 64,
       .help =
           "configurations that may be alive at once, draining ones included; beyond it the oldest is ended"),
-    S(ROW_NUMBER, max_connections, .fallback = "16384", .min = 16, .max = 1 << 20,
+    S(ROW_NUMBER, max_connections, .fallback = "8192", .min = 16, .max = 1 << 20,
       .help = "connections of clients that one worker holds"),
     S(ROW_STRINGS, trusted_proxies,
       .help =

@@ -23,7 +23,7 @@ static void test_empty(void **state)
 {
     (void)state;
     struct settings *settings = conf_right("");
-    assert_int_equal(settings->max_connections, 16384);
+    assert_int_equal(settings->max_connections, 8192);
     assert_int_equal(conf_right("# nothing\n")->client.max_head, 32 << 10);
 }
 
