@@ -19,7 +19,7 @@ APIS = """
         { match = { path = "/moved"; }; redirect = { location = "https://elsewhere.example/"; status = 308; }; },
         { match = { prefix = "/raw"; }; proxy = { upstream = "origin"; }; },
         { match = { path = "/dead"; }; proxy = { upstream = "dead"; }; },
-        { match = { path = "/files/{rest*}"; }; proxy = { upstream = "origin"; path = "/f/{rest}"; }; }
+        { match = { path = "/files/{rest*}"; }; proxy = { upstream = "origin"; path = "/f/{rest*}"; }; }
     ); }
 """
 
