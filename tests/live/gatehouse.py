@@ -206,8 +206,8 @@ class Gateway:
             os.close(ended)
 
     def run(self, name, *words, timeout=DEADLINE):
-        """A command for this gateway: `gatehouse NAME -c FILE WORDS`."""
-        return command(name, "-c", self.config, *words, timeout=timeout)
+        """A command for this gateway, however broken its configuration is by now."""
+        return command(name, "-c", self.config, "--control", self.control, *words, timeout=timeout)
 
     def reload(self, **settings):
         """Changes settings, reloads, and demands that it worked."""

@@ -165,6 +165,7 @@ class Reload(Case):
 
     def test_workers_that_fail_before_ready(self):
         gateway = self.gateway(apis=respond("one"))
+        gateway.deaths_expected = True  # the siblings of the one that fails are killed
         before = self.snapshot(gateway)
         with Traced(gateway.pid, "epoll_create1:error=EMFILE"):
             self.unchanged(gateway, before, "worker|keeper|process")
@@ -202,7 +203,7 @@ class Reload(Case):
             setattr(gateway, name, saved + ".other")
             gateway.write()
             setattr(gateway, name, saved)
-            done = gateway.run("reload", "--control", gateway.control)
+            done = gateway.run("reload")
             self.assertEqual(done.status, 1, done)
             self.assertRegex(done.text, name)
             self.assertEqual(self.snapshot_by_file(gateway), before[0])
@@ -297,7 +298,7 @@ class Reload(Case):
                 self.assertTrue(re.match("(?i)close", got.get("Connection", "")) or got.body == b"two")
 
     def test_stop_during_a_reload_aborts_it(self):
-        gateway = self.gateway(apis=respond("one"), extra='start_timeout = "1h";')
+        gateway = self.gateway(apis=respond("one"), extra='start_timeout = "10m";')
         gateway.deaths_expected = True
         with Traced(gateway.pid, "epoll_create1:signal=SIGSTOP"):
             reload = threading.Thread(target=gateway.run, args=("reload",))

@@ -207,13 +207,17 @@ static void compile_route(struct site_compiler *compiler, const struct api_setti
     for (unsigned i = 0; i < compiler->settings->listeners.count; i++)
         if (api_is_on(api, compiler->settings->listeners.items[i]))
             router_add(site->routers[i], route, arena, compiler->errors);
+    if (compiler->settings->listeners.count == 0) /* nothing is served, but conflicts are told all the same */
+        router_add(site->routers[0], route, arena, compiler->errors);
     site->route_count++;
 }
 
 static void compile_routes(struct site_compiler *compiler)
 {
     const struct conf_list *listeners = &compiler->settings->listeners, *apis = &compiler->settings->apis;
-    compiler->site->routers = arena_array(compiler->arena, listeners->count, sizeof *compiler->site->routers);
+    compiler->site->routers =
+        arena_array(compiler->arena, listeners->count + 1, sizeof *compiler->site->routers);
+    compiler->site->routers[0] = router_new(compiler->arena, NULL);
     for (unsigned i = 0; i < listeners->count; i++)
         compiler->site->routers[i] = router_new(compiler->arena, listeners->items[i]);
     for (unsigned i = 0; i < apis->count; i++) {
