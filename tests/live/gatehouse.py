@@ -142,6 +142,7 @@ class Gateway:
         self.settings = {"workers": 2, "apis": "", "upstreams": "", "extra": ""}
         self.process = self.notify = None
         self.deaths_expected = False
+        self.by_control = False
         self.finished = False
         self.write(**settings)
 
@@ -206,8 +207,9 @@ class Gateway:
             os.close(ended)
 
     def run(self, name, *words, timeout=DEADLINE):
-        """A command for this gateway, however broken its configuration is by now."""
-        return command(name, "-c", self.config, "--control", self.control, *words, timeout=timeout)
+        """A command for this gateway; `by_control` when its configuration says no more where it listens."""
+        where = ("--control", self.control) if self.by_control else ()
+        return command(name, "-c", self.config, *where, *words, timeout=timeout)
 
     def reload(self, **settings):
         """Changes settings, reloads, and demands that it worked."""

@@ -358,6 +358,7 @@ class Deaths(Case):
         self.assertTrue(all(map(alive, workers)))
         again = Gateway(self.folder, **settings)
         again.port = gateway.port
+        again.deaths_expected = True  # the orphans say which signal ends them
         again.write()
         self.addCleanup(again.finish)
         again.start()

@@ -142,6 +142,7 @@ class Reload(Case):
     def test_to_a_broken_configuration(self):
         gateway = self.gateway(apis=respond("one"))
         before = self.snapshot(gateway)
+        gateway.by_control = True
         gateway.write(apis='{ name = "a";\nroutes = ( { match = { path = "/"; };\nporxy = { upstream = "u"; }; } ); }')
         self.unchanged(gateway, before, r"gatehouse\.conf:\d+: .*porxy.*proxy")
         gateway.write(apis='{ name = ; }')
@@ -198,6 +199,7 @@ class Reload(Case):
             gateway.write(**change)
             self.unchanged(gateway, before, name + ".*restart|restart.*" + name)
             gateway.settings = saved
+        gateway.by_control = True
         for name in ("pidfile", "control"):
             saved = getattr(gateway, name)
             setattr(gateway, name, saved + ".other")
