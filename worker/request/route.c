@@ -180,10 +180,10 @@ static void leaf_add(struct leaf *leaf, const struct route *route, struct arena 
         if (!methods_overlap(route, other))
             continue;
         const struct origin *at = &other->settings->origin;
-        errors_add(
-            errors, route->settings->origin,
-            "match: this route can't be told apart from the one at %s:%u (other path, methods or host)",
-            at->file ? at->file : "?", at->line);
+        errors_add(errors, route->settings->origin,
+                   "match: the path \"%.*s\" can't be told apart from the one at %s:%u (other path, methods "
+                   "or host)",
+                   STR_ARG(route->pattern), at->file ? at->file : "?", at->line);
         return;
     }
     if (leaf->count == leaf->capacity) {
