@@ -112,9 +112,9 @@ class Done:
         return f"status {self.status}\n{self.text}"
 
 
-def command(*words, timeout=DEADLINE, **options):
+def command(*words, timeout=DEADLINE, program=PROGRAM, **options):
     """Runs the program with these arguments to its end."""
-    process = subprocess.run([*UNDER, PROGRAM, *words], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+    process = subprocess.run([*UNDER, program, *words], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                              stderr=subprocess.PIPE, text=True, timeout=timeout, **options)
     done = Done(process)
     if REPORT.search(done.err):
@@ -143,6 +143,7 @@ class Gateway:
         self.process = self.notify = None
         self.deaths_expected = False
         self.by_control = False
+        self.program = settings.pop("program", PROGRAM)
         self.finished = False
         self.write(**settings)
 
@@ -184,7 +185,7 @@ class Gateway:
         self.told = b""
         with open(self.output, "ab") as output:
             self.process = subprocess.Popen(
-                [*UNDER, PROGRAM, "run", "-c", self.config, "-f"], stdin=subprocess.DEVNULL, stdout=output,
+                [*UNDER, self.program, "run", "-c", self.config, "-f"], stdin=subprocess.DEVNULL, stdout=output,
                 stderr=output, env={**os.environ, "NOTIFY_SOCKET": path}, cwd=self.folder)
         self.pid = self.process.pid
         self.wait_told(b"READY=1")
@@ -209,7 +210,7 @@ class Gateway:
     def run(self, name, *words, timeout=DEADLINE):
         """A command for this gateway; `by_control` when its configuration says no more where it listens."""
         where = ("--control", self.control) if self.by_control else ()
-        return command(name, "-c", self.config, *where, *words, timeout=timeout)
+        return command(name, "-c", self.config, *where, *words, timeout=timeout, program=self.program)
 
     def reload(self, **settings):
         """Changes settings, reloads, and demands that it worked."""
