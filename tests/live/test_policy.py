@@ -55,16 +55,16 @@ class Policy(Case):
     def test_of_the_manual(self):
         program = self.build()
         reference = command("config", "--reference", program=program)
-        self.assertIn("field.value = ", reference.out)
+        self.assertIn("stamp.text = ", reference.out)
         gateway = self.gateway(program=program, apis="""
-            { name = "a"; field = { name = "X-Served-By"; value = "gatehouse"; }; routes = (
+            { name = "a"; stamp = "here"; routes = (
                 { match = { path = "/ping"; }; respond = { status = 200; body = "pong"; }; },
-                { match = { path = "/plain"; }; field = false; respond = { status = 200; body = "plain"; }; }
+                { match = { path = "/plain"; }; stamp = false; respond = { status = 200; body = "plain"; }; }
             ); }""")
-        self.assertEqual(gateway.get("/ping").get("X-Served-By"), "gatehouse")
-        self.assertIsNone(gateway.get("/plain").get("X-Served-By"))
+        self.assertEqual(gateway.get("/ping").get("X-Stamp"), "here")
+        self.assertIsNone(gateway.get("/plain").get("X-Stamp"))
         gateway.write(apis="""{ name = "a"; routes = (
-            { match = { path = "/ping"; }; field = { nmae = "x"; }; respond = { status = 200; }; } ); }""")
+            { match = { path = "/ping"; }; stamp = { txet = "x"; }; respond = { status = 200; }; } ); }""")
         done = gateway.run("reload")
         self.assertEqual(done.status, 1, done)
-        self.assertRegex(done.text, r"gatehouse\.conf:\d+: .*nmae.*name")
+        self.assertRegex(done.text, r"gatehouse\.conf:\d+: .*txet.*text")
