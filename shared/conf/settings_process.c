@@ -59,7 +59,7 @@ static const struct row log_rows[] = {
         .words = log_targets, .help = "the error log: a path, stderr or syslog"),
     LOG(ROW_WORD, level, .fallback = "notice", .words = log_level_words,
         .help = "what goes to the error log"),
-    LOG(ROW_SIZE, buffer, .fallback = "256K", .min = 16 * KB, .max = 64 * MB,
+    LOG(ROW_SIZE, buffer, .flags = ROW_RESTART, .fallback = "256K", .min = 16 * KB, .max = 64 * MB,
         .help = "lines of a process that wait for the logger; what is beyond it is dropped and counted"),
     LOG(ROW_GROUP, access, .section = &access_section, .help = "the access log"),
     ROW_END,

@@ -129,6 +129,7 @@ def counted(server: Server, target, count):
     for name in os.listdir(server.folder):
         if name.startswith("callgrind."):
             os.unlink(os.path.join(server.folder, name))
+    os.chmod(server.folder, 0o1777)  # workers write their counts when they have dropped their privileges
     server.under = ["valgrind", "--quiet", "--tool=callgrind", "--vgdb=no", f"--callgrind-out-file={pattern}%p"]
     try:
         server.start(target)

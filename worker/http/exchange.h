@@ -32,7 +32,7 @@ struct exchange_events {
     void (*on_body)(struct exchange *exchange, const char *data, size_t length, bool last);
     void (*on_body_error)(struct exchange *exchange, unsigned status,
                           const char *detail);     /* malformed, or stalled */
-    void (*on_blocked)(struct exchange *exchange); /* the client takes no more for now */
+    void (*on_blocked)(struct exchange *exchange); /* the client's socket is full */
     void (*on_drained)(struct exchange *exchange);
     void (*on_sent)(struct exchange *exchange); /* the kernel has all of the answer */
     void (*on_gone)(struct exchange *exchange); /* the client left */

@@ -246,7 +246,7 @@ static void on_connected(struct connection *connection)
     client->events->on_connected(client->owner);
 }
 
-/* The request can't be sent on for now; or it can again. */
+/* The endpoint's socket is full. */
 static void on_blocked(struct connection *connection)
 {
     struct http1_client *client = client_of(connection);

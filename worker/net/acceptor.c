@@ -8,6 +8,7 @@
 #include "shared/base/log.h"
 
 enum { RETRY_MS = 20, RETRY_EMPTY_MS = 500, COMPLAIN_MS = 10000 };
+enum { FINISH_MAX = 65536 }; /* more than a queue can hold: what comes on and on is not waited for */
 
 static void on_event(struct source *source, uint32_t events);
 
@@ -87,7 +88,7 @@ void acceptor_resume(struct acceptor *acceptor)
 
 void acceptor_finish(struct acceptor *acceptor)
 {
-    while (accept_one(acceptor) > 0)
+    for (int i = 0; i < FINISH_MAX && accept_one(acceptor) > 0; i++)
         continue;
     acceptor_close(acceptor);
 }

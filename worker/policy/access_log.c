@@ -38,13 +38,6 @@ static const void *compile(struct compiler *compiler, const void *conf)
     return log;
 }
 
-static enum verdict on_request(struct request *request, const void *compiled)
-{
-    (void)request;
-    (void)compiled;
-    return VERDICT_NEXT;
-}
-
 static void on_done(struct request *request, const void *compiled)
 {
     const struct access_log *log = compiled;
@@ -68,6 +61,5 @@ const struct policy policy_access_log = {
     .stage = STAGE_OBSERVE,
     .always = always,
     .compile = compile,
-    .on_request = on_request,
     .on_done = on_done,
 };

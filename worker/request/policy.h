@@ -59,7 +59,7 @@ struct policy {
     enum verdict (*on_content)(struct request *request,
                                const void *compiled); /* STAGE_CONTENT only; never NEXT */
     enum verdict (*on_response)(struct request *request, const void *compiled); /* NEXT only */
-    void (*on_done)(struct request *request, const void *compiled);
+    void (*on_done)(struct request *request, const void *compiled);             /* not of a content */
 };
 
 /* An error in the policy's settings; `setting` is the name inside its group, or NULL for the policy as a whole. */

@@ -101,17 +101,6 @@ static void let_go(struct request *request)
     }
 }
 
-struct request *request_find(struct worker *worker, uint64_t serial)
-{
-    LIST_EACH(link, &worker->requests)
-    {
-        struct request *request = CONTAINER_OF(link, struct request, link);
-        if (request->serial == serial)
-            return request;
-    }
-    return NULL;
-}
-
 /* --- for contents that stream --- */
 
 void request_respond(struct request *request, bool last)

@@ -37,7 +37,7 @@ struct request_wait {
 /* What a content that streams is told. */
 struct content_events {
     void (*on_body)(struct request *request, const char *data, size_t length, bool last); /* of the request */
-    void (*on_blocked)(struct request *request); /* the client takes no more of the answer for now */
+    void (*on_blocked)(struct request *request); /* the client's socket is full: stop the answer */
     void (*on_drained)(struct request *request);
     void (*on_abort)(struct request *request); /* the exchange is over: let go of everything */
 };
@@ -124,11 +124,8 @@ void request_write(struct request *request, const char *data, size_t length, boo
  * is cut. The request may be gone after it. on_abort is not called. */
 void request_content_failed(struct request *request);
 
-/* Wants the request's body (on_body), or not for now. */
+/* Turns on_body on or off; it begins off. */
 void request_read(struct request *request, bool on);
-
-/* The request in progress with that serial number, or NULL: for late replies. */
-struct request *request_find(struct worker *worker, uint64_t serial);
 
 /* --- expressions --- */
 

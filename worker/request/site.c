@@ -102,6 +102,13 @@ static const struct conf_policies *who_says(const struct conf_policies *const le
     return NULL;
 }
 
+static void use_add(struct use *uses, unsigned at, struct use use)
+{
+    if (at < CHAIN_MAX)
+        uses[at] = use;
+}
+
+/* Returns how many there are, also those beyond CHAIN_MAX, which are left out. */
 static unsigned collect(struct site_compiler *compiler, const struct conf_policies *const levels[3],
                         struct use *uses)
 {
@@ -109,12 +116,12 @@ static unsigned collect(struct site_compiler *compiler, const struct conf_polici
     for (unsigned p = 0; compiler->policies[p]; p++) {
         const struct policy *policy = compiler->policies[p];
         const void *always = policy->always ? policy->always(compiler->settings) : NULL;
-        if (always && count < CHAIN_MAX)
-            uses[count++] = (struct use){policy, always, {NULL, 0}};
+        if (always)
+            use_add(uses, count++, (struct use){policy, always, {NULL, 0}});
         const struct conf_policies *level = policy->section ? who_says(levels, policy) : NULL;
         for (unsigned i = 0; level && i < level->count; i++)
-            if (level->items[i].extension->feature == policy && !level->items[i].off && count < CHAIN_MAX)
-                uses[count++] = (struct use){policy, level->items[i].conf, level->items[i].origin};
+            if (level->items[i].extension->feature == policy && !level->items[i].off)
+                use_add(uses, count++, (struct use){policy, level->items[i].conf, level->items[i].origin});
     }
     return count;
 }
@@ -127,6 +134,10 @@ static const struct chain *compile_chain(struct site_compiler *site, const struc
     struct link links[CHAIN_MAX] = {{NULL, NULL}};
     struct chain *chain = arena_zalloc(site->arena, sizeof *chain);
     unsigned count = collect(site, levels, uses), contents = 0;
+    if (count > CHAIN_MAX) {
+        errors_add(site->errors, origin, "%u policies on one route (%d at most)", count, CHAIN_MAX);
+        count = CHAIN_MAX;
+    }
     for (enum stage stage = STAGE_OBSERVE; stage <= STAGE_CONTENT; stage++)
         for (unsigned i = 0; i < count; i++) {
             if (uses[i].policy->stage != stage)

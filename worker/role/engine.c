@@ -10,7 +10,7 @@
 #include "worker/request/request.h"
 #include "worker/upstream/cluster.h"
 
-enum { SHARE_MS = 100, SHARE_LEAST = 64, FINISH_MAX = 65536, WORKER_CHUNK = 65536 };
+enum { SHARE_MS = 100, SHARE_LEAST = 64, WORKER_CHUNK = 65536 };
 
 /* --- accepting --- */
 
@@ -93,8 +93,8 @@ static void on_closed(struct http_service *service)
                 acceptor_resume(&engine->acceptors[i]);
 }
 
-/* drain_timeout has passed: what is open is cut, counted and told. */
-static void cut(struct engine *engine)
+/* The end: what is still open is cut, counted and told. */
+static void cut(struct engine *engine, const char *why)
 {
     struct worker *worker = &engine->worker;
     unsigned total = worker->service.connection_count;
@@ -103,16 +103,16 @@ static void cut(struct engine *engine)
     stat_add(worker->stats, STAT_CUT_REQUESTS, busy);
     if (busy) {
         struct channel_message message = {.verb = CHANNEL_CUT, .number = busy, .text = "requests"};
-        log_warning("drain_timeout has passed: %u requests and %u idle connections were cut", busy, idle);
-        if (channel_send(worker->owner ? engine->process->channel : -1, &message) < 0)
-            log_debug("the master can't be told: %s", strerror(errno));
+        log_warning("%s: %u requests and %u idle connections were cut", why, busy, idle);
+        if (channel_send(engine->process->channel, &message) < 0)
+            log_info("the master can't be told: %s", strerror(errno));
     }
     worker->loop.stop = true;
 }
 
 static void on_drain_deadline(struct timer *timer)
 {
-    cut(CONTAINER_OF(timer, struct engine, drain_deadline));
+    cut(CONTAINER_OF(timer, struct engine, drain_deadline), "drain_timeout has passed");
 }
 
 static void on_drain(struct member *member, uint64_t timeout_ms)
@@ -134,7 +134,7 @@ static void on_stop(struct member *member)
     struct engine *engine = member->owner;
     for (unsigned i = 0; i < engine->acceptor_count; i++)
         acceptor_close(&engine->acceptors[i]);
-    cut(engine);
+    cut(engine, "told to stop");
 }
 
 /* --- running --- */
