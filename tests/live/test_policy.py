@@ -3,32 +3,82 @@ import os
 import re
 import subprocess
 
-from gatehouse import PROGRAM, Case, command
+from gatehouse import PROGRAM, Case, answer, command, wait_until
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
+HOLD = r'''
+#include "shared/base/log.h"
+#include "worker/request/request.h"
+
+struct hold_settings {
+    struct origin origin;
+    int64_t time;
+    bool fail;
+};
+
+static const struct row rows[] = {
+    ROW_(ROW_DURATION, struct hold_settings, time, .fallback = "1ms", .help = "how long"),
+    ROW_(ROW_FLAG, struct hold_settings, fail, .fallback = "false", .help = "and then fail"),
+    ROW_END,
+};
+static const struct section section = {"hold", sizeof(struct hold_settings), rows, .shorthand = "time"};
+
+static void resume(struct request *request)
+{
+    request_add_field(request, STR("X-Held"), request->wait.timed_out ? STR("deadline") : STR("woken"));
+    request_resume(request, VERDICT_NEXT);
+}
+
+static void resume_failing(struct request *request)
+{
+    request_resume(request, request_fail(request, PROBLEM_INTERNAL, "held, and failed"));
+}
+
+static void cancel(struct request *request)
+{
+    log_notice("hold %.*s was cancelled", STR_ARG(request->path));
+}
+
+static enum verdict on_request(struct request *request, const void *conf)
+{
+    const struct hold_settings *settings = conf;
+    request_wait(request, "hold", (uint64_t)settings->time, settings->fail ? resume_failing : resume, cancel);
+    if (settings->time == 0)
+        request_wake(request);
+    return VERDICT_WAIT;
+}
+
+const struct policy policy_hold = {
+    .name = "hold", .stage = STAGE_ADMIT, .section = &section, .on_request = on_request};
+'''
+
+
+def read(*words):
+    with open(os.path.join(ROOT, *words), encoding="utf-8") as file:
+        return file.read()
+
 
 class Policy(Case):
-    def build(self):
-        """The program with the policy of doc/policies.md: its path."""
-        with open(os.path.join(ROOT, "doc", "policies.md"), encoding="utf-8") as file:
-            page = file.read()
+    def of_the_page(self):
+        """(name, code) of the policy of doc/policies.md."""
+        page = read("doc", "policies.md")
         name = re.search(r"`worker/policy/(\w+)\.c`", page).group(1)
         code = re.search(r"^```c\n(.*?)^```", page, re.M | re.S).group(1)
-        line = re.search(r"^ +(POLICY\(\w+\))$", page, re.M).group(1)
+        self.assertEqual(re.search(r"^ +(POLICY\(\w+\))$", page, re.M).group(1), f"POLICY({name})")
         self.assertLessEqual(sum(1 for text in code.split("\n") if text.strip()), 30)
+        return name, code
+
+    def build(self, name, code):
+        """The program with one policy more: its path."""
         folder = os.path.join(self.folder, "worker", "policy")
         os.makedirs(folder)
-        with open(os.path.join(ROOT, "worker/policy/policies.def"), encoding="utf-8") as file:
-            known = file.read()
-        with open(os.path.join(folder, "policies.def"), "w", encoding="utf-8") as file:
-            file.write(known + line + "\n")
-        with open(os.path.join(folder, name + ".c"), "w", encoding="utf-8") as file:
-            file.write(code)
         # table.c is compiled too, from a copy beside the longer list: it is what reads the list.
-        with open(os.path.join(ROOT, "worker/policy/table.c"), encoding="utf-8") as source:
-            with open(os.path.join(folder, "table.c"), "w", encoding="utf-8") as file:
-                file.write(source.read())
+        files = {name + ".c": code, "table.c": read("worker/policy/table.c"),
+                 "policies.def": read("worker/policy/policies.def") + f"POLICY({name})\n"}
+        for file_name, text in files.items():
+            with open(os.path.join(folder, file_name), "w", encoding="utf-8") as file:
+                file.write(text)
         return self.compile([os.path.join(folder, name + ".c"), os.path.join(folder, "table.c")])
 
     def compile(self, sources):
@@ -53,7 +103,7 @@ class Policy(Case):
         return program
 
     def test_of_the_manual(self):
-        program = self.build()
+        program = self.build(*self.of_the_page())
         reference = command("config", "--reference", program=program)
         self.assertIn("stamp.text = ", reference.out)
         gateway = self.gateway(program=program, apis="""
@@ -68,3 +118,27 @@ class Policy(Case):
         done = gateway.run("reload")
         self.assertEqual(done.status, 1, done)
         self.assertRegex(done.text, r"gatehouse\.conf:\d+: .*txet.*text")
+
+    def test_that_waits(self):
+        """A wait ends by a wake-up, by its deadline, or because the client left; the body waits too."""
+        program = self.build("hold", HOLD)
+        origin = self.origin(lambda request, sock: answer(request.body))
+        gateway = self.gateway(program=program, workers=1,
+                               upstreams=f'origin = {{ endpoints = ( "{origin.text}" ); }};', apis="""
+            { name = "a"; routes = (
+                { match = { path = "/deadline"; }; hold = "5ms"; respond = { status = 200; body = "late"; }; },
+                { match = { path = "/woken"; }; hold = "0"; respond = { status = 200; body = "soon"; }; },
+                { match = { path = "/fails"; }; hold = { time = "5ms"; fail = true; }; respond = { status = 200; }; },
+                { match = { path = "/long"; }; hold = "1h"; respond = { status = 200; }; },
+                { match = { path = "/body"; }; hold = "5ms"; proxy = { upstream = "origin"; }; }
+            ); }""")
+        with gateway.client() as client:
+            self.assertEqual(client.request("GET", "/deadline").get("X-Held"), "deadline")
+            self.assertEqual(client.request("GET", "/woken").get("X-Held"), "woken")
+            body = b"x" * 200000
+            self.assertEqual(client.request("POST", "/body", body=body).body, body)
+        self.problem(gateway.get("/fails"), 500)
+        with gateway.client() as client:
+            client.send_head("GET", "/long")
+            wait_until(lambda: gateway.processes("worker")[0]["requests"] == 1, "the request to wait")
+        gateway.wait_error("hold /long was cancelled")
