@@ -3,6 +3,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -101,6 +102,8 @@ static const char *tcp_bind(struct listening *entry)
     entry->fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (entry->fd < 0 || setsockopt(entry->fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) ||
         setsockopt(entry->fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof(one)) ||
+        setsockopt(entry->fd, IPPROTO_TCP, TCP_NODELAY, &one,
+                   sizeof(one)) || /* accepted sockets inherit it */
         (family == AF_INET6 && setsockopt(entry->fd, IPPROTO_IPV6, IPV6_V6ONLY, &zero, sizeof(zero))) ||
         bind(entry->fd, &entry->address.any, entry->address.length))
         return errno == EADDRINUSE ? "another user's process listens there" : strerror(errno);

@@ -64,7 +64,7 @@ class Case(unittest.TestCase):
     maxDiff = 2000
 
     def setUp(self):
-        self.folder = tempfile.mkdtemp(prefix=self._testMethodName + ".", dir=os.environ.get("GATEHOUSE_TEMP"))
+        self.folder = tempfile.mkdtemp(prefix=self._testMethodName[:20] + ".", dir=os.environ.get("GATEHOUSE_TEMP"))
         os.chmod(self.folder, 0o755)
 
     def forbidden(self, why):

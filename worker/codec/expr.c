@@ -12,6 +12,7 @@ struct piece {
     bool literal;
     bool rest;     /* the value keeps its slashes */
     bool in_query; /* a literal `?` stands before */
+    enum expr_form form;
     int id;
     struct str text; /* the literal, or the default */
     struct str argument;
@@ -105,7 +106,7 @@ static bool add_name(struct compiler *compiler, struct str word, struct str argu
         return unknown(compiler, word, argument.data != NULL);
     end_literal(compiler);
     struct piece *piece = &compiler->expr->pieces[compiler->expr->count++];
-    *piece = (struct piece){.rest = rest, .in_query = compiler->in_query, .id = name->id};
+    *piece = (struct piece){.rest = rest, .in_query = compiler->in_query, .form = name->form, .id = name->id};
     if (argument.data)
         piece->argument = arena_str(compiler->arena, argument);
     if (otherwise.data)
@@ -229,7 +230,9 @@ static void add_value(struct buf *out, const struct piece *piece, struct str val
         return;
     case EXPR_TARGET:
     case EXPR_SEGMENT:
-        if (escape == EXPR_TARGET && piece->in_query)
+        if (escape == EXPR_TARGET && piece->form == (piece->in_query ? EXPR_QUERY_FORM : EXPR_PATH_FORM))
+            buf_str_add(out, value);
+        else if (escape == EXPR_TARGET && piece->in_query)
             add_encoded(out, value, URI_QUERY_VALUE);
         else
             add_encoded(out, value, piece->rest ? URI_REST : URI_SEGMENT);

@@ -14,12 +14,20 @@
 #include "shared/base/arena.h"
 #include "shared/base/buf.h"
 
+/* What a value is already, so that EXPR_TARGET need not encode it where it belongs. */
+enum expr_form {
+    EXPR_TEXT,       /* any text */
+    EXPR_PATH_FORM,  /* part of a URI before its query, in normal form: kept there */
+    EXPR_QUERY_FORM, /* a query in normal form: kept behind the `?` */
+};
+
 /* A word that an expression may use. */
 struct expr_name {
     const char *word; /* NULL ends a table */
     int id;           /* handed to the resolver */
     bool argument;    /* must (true) or must not have ".argument" */
     const char *help;
+    enum expr_form form;
 };
 
 struct expr; /* compiled; lives in an arena, read-only */

@@ -13,6 +13,8 @@
 struct exchange;
 
 struct exchange_ops {
+    /* Bytes of this answer, head and body, that the kernel took. */
+    uint64_t (*sent)(const struct exchange *exchange);
     /* The answer's head; once. `last`: there is no body. */
     void (*respond)(struct exchange *exchange, const struct response_head *head, bool last);
     /* An interim answer (1xx but 101), any number before respond(). */

@@ -61,12 +61,26 @@ static void fail(struct http1_client *client, enum client_failure failure, const
         client->events->on_failed(owner, failure, detail);
 }
 
+/* What is waited for now, and how long. While the owner has stopped the answer, or is to bring more
+ * of the request, it is not the endpoint that is waited for. */
+static void set_timer(struct http1_client *client)
+{
+    struct connection *connection = &client->connection;
+    bool awaits_owner = client->sending && !connection->blocked && client->phase != PHASE_BODY;
+    if (connection->stopped || awaits_owner)
+        connection_no_timeout(connection);
+    else if (client->phase == PHASE_BODY || connection->blocked)
+        connection_timeout(connection, client->timeouts.idle);
+    else
+        connection_timeout(connection, client->timeouts.response);
+}
+
 /* --- the answer --- */
 
 /* The exchange is over: the connection goes back, or away, before the owner hears of it. */
 static void end_exchange(struct http1_client *client)
 {
-    if (!client->keep_alive || client->sending || client->connection.eof) {
+    if (!client->keep_alive || client->sending || client->connection.eof || client->connection.blocked) {
         close_client(client);
         return;
     }
@@ -103,7 +117,7 @@ static void got_head(struct http1_client *client, struct response_head *head, en
     if (last)
         end_exchange(client);
     else
-        connection_timeout(&client->connection, client->timeouts.idle);
+        set_timer(client);
     events->on_head(owner, head, last);
 }
 
@@ -174,7 +188,7 @@ static size_t read_chunked(struct http1_client *client, const char *data, size_t
 
 static size_t read_body(struct http1_client *client, const char *data, size_t length)
 {
-    connection_timeout(&client->connection, client->timeouts.idle);
+    set_timer(client);
     if (client->framing == FRAMING_LENGTH)
         return read_length(client, data, length);
     if (client->framing == FRAMING_CHUNKED)
@@ -204,14 +218,17 @@ static size_t on_data(struct connection *connection, char *data, size_t length)
 
 /* --- the other events --- */
 
+/* A kept connection on which nothing of an answer came, no interim one either. */
+static bool unused(const struct http1_client *client)
+{
+    return client->phase == PHASE_REQUEST && client->reused && client->interims == 0;
+}
+
 static void on_eof(struct connection *connection)
 {
     struct http1_client *client = client_of(connection);
-    if (connection->stopped) {
-        /* What is still in the socket, or held, is read when reading starts again; the end is found then. */
-        connection->eof = false;
-        return;
-    }
+    if (connection->stopped)
+        return; /* the end is found when reading starts again */
     if (client->phase == PHASE_BODY && client->framing == FRAMING_EOF) {
         void *owner = client->owner;
         const struct client_events *events = client->events;
@@ -219,7 +236,7 @@ static void on_eof(struct connection *connection)
         events->on_body(owner, NULL, 0, true);
         return;
     }
-    if (client->phase == PHASE_REQUEST && client->reused)
+    if (unused(client))
         fail(client, CLIENT_CLOSED_UNUSED, "it closed the connection as it was taken");
     else
         fail(client, CLIENT_CLOSED,
@@ -232,7 +249,7 @@ static void on_error(struct connection *connection, int error)
     struct http1_client *client = client_of(connection);
     if (client->phase == PHASE_CONNECTING)
         fail(client, CLIENT_CONNECT, strerror(error));
-    else if (client->phase == PHASE_REQUEST && client->reused)
+    else if (unused(client))
         fail(client, CLIENT_CLOSED_UNUSED, strerror(error));
     else
         fail(client, CLIENT_CLOSED, strerror(error));
@@ -251,7 +268,7 @@ static void on_blocked(struct connection *connection)
 {
     struct http1_client *client = client_of(connection);
     client->sent_seen = connection->sent;
-    connection_timeout(connection, client->timeouts.idle);
+    set_timer(client);
     if (client->sending && client->phase != PHASE_IDLE)
         client->events->on_blocked(client->owner);
 }
@@ -261,10 +278,9 @@ static void on_drained(struct connection *connection)
     struct http1_client *client = client_of(connection);
     if (client->phase == PHASE_IDLE)
         return;
+    set_timer(client);
     if (client->sending)
         client->events->on_drained(client->owner);
-    else if (client->phase == PHASE_REQUEST)
-        connection_timeout(connection, client->timeouts.response);
 }
 
 static void on_timeout(struct connection *connection)
@@ -294,6 +310,7 @@ static void on_timeout(struct connection *connection)
 }
 
 static const struct connection_events connection_events = {
+    .reads_on = true,
     .on_data = on_data,
     .on_eof = on_eof,
     .on_error = on_error,
@@ -359,7 +376,7 @@ void http1_client_send(struct http1_client *client, const struct buf *head, enum
     client->sending = body;
     client->out_chunked = chunked;
     connection_commit(&client->connection, head);
-    connection_timeout(&client->connection, body ? client->timeouts.idle : client->timeouts.response);
+    set_timer(client);
 }
 
 void http1_client_send_body(struct http1_client *client, const char *data, size_t length, bool last)
@@ -382,18 +399,16 @@ void http1_client_send_body(struct http1_client *client, const char *data, size_
     if (last)
         client->sending = false;
     if (!connection->blocked)
-        connection_timeout(connection, last ? client->timeouts.response : client->timeouts.idle);
+        set_timer(client);
 }
 
 void http1_client_read(struct http1_client *client, bool on)
 {
-    if (on) {
-        connection_timeout(&client->connection, client->timeouts.idle);
+    if (on)
         connection_start(&client->connection);
-    } else {
-        connection_no_timeout(&client->connection);
+    else
         connection_stop(&client->connection);
-    }
+    set_timer(client);
 }
 
 void http1_client_abandon(struct http1_client *client)

@@ -41,7 +41,9 @@ struct http1_server {
     bool out_chunked;
     bool out_nothing; /* a body must not be sent */
     bool response_done;
-    bool continued; /* 100 was sent, or is not wanted */
+    bool continued;  /* 100 was sent, or is not wanted */
+    bool head_begun; /* bytes of the next head came */
+    bool last;       /* the request can't be read to its end: nothing follows on this connection */
 };
 
 static const struct exchange_ops ops;
@@ -71,11 +73,24 @@ static void close_server(struct http1_server *server, bool reset)
 /* The client can't be answered any more. */
 static void gone(struct http1_server *server)
 {
-    if (server->phase == PHASE_ACTIVE) {
-        server->exchange.bytes_out = server->connection.sent - server->sent_before;
+    bool cut = server->phase == PHASE_ACTIVE && server->exchange.response_started;
+    if (server->phase == PHASE_ACTIVE)
         server->service->events->on_gone(&server->exchange);
+    close_server(server, cut);
+}
+
+/* What an exchange waits for of its client: to take more of the answer, or to send more of the body. */
+static void set_timer(struct http1_server *server)
+{
+    struct connection *connection = &server->connection;
+    if (connection->blocked) {
+        server->sent_seen = connection->sent;
+        connection_timeout(connection, server->service->send_timeout);
+    } else if (!connection->stopped && !server->exchange.body_done) {
+        connection_timeout(connection, server->service->body_timeout);
+    } else {
+        connection_no_timeout(connection);
     }
-    close_server(server, false);
 }
 
 /* --- the end of an exchange --- */
@@ -85,6 +100,7 @@ static void await_request(struct http1_server *server)
     struct http_service *service = server->service;
     server->phase = PHASE_HEAD;
     server->scan = (struct head_scan){0, 0};
+    server->head_begun = false;
     connection_timeout(&server->connection, service->draining ? DRAIN_IDLE_MS : service->keepalive_timeout);
     connection_start(&server->connection);
 }
@@ -106,10 +122,8 @@ static void linger(struct http1_server *server)
 static void finish(struct http1_server *server)
 {
     struct exchange *exchange = &server->exchange;
-    exchange->bytes_out = server->connection.sent - server->sent_before;
     server->service->events->on_sent(exchange);
-    server->chunked = exchange->body_done ? NULL : server->chunked;
-    if (!server->keep_alive && exchange->body_done && !server->connection.held) {
+    if (!server->keep_alive && exchange->body_done) {
         close_server(server, false);
     } else if (!server->keep_alive) {
         service_arena_give(server->service, &exchange->arena);
@@ -143,13 +157,14 @@ static void begin(struct http1_server *server)
     server->framing = FRAMING_NONE;
     server->chunked = NULL;
     server->keep_alive = server->out_chunked = server->out_nothing = server->response_done = false;
+    server->last = false;
     server->continued = true;
     exchange->ops = &ops;
     exchange->owner = NULL;
     exchange->arena = service_arena_take(service);
     exchange->head = arena_alloc(exchange->arena, sizeof *exchange->head);
     exchange->refusal = 0;
-    exchange->bytes_in = exchange->bytes_out = 0;
+    exchange->bytes_in = 0;
     exchange->body_done = true;
     exchange->response_started = false;
     connection_stop(&server->connection);
@@ -245,8 +260,9 @@ static size_t read_head(struct http1_server *server, const char *data, size_t le
             return skipped + length;
         }
         /* From the first byte on; more bytes don't move it. */
-        if (!server->connection.held)
+        if (!server->head_begun)
             connection_timeout(&server->connection, service->header_timeout);
+        server->head_begun = true;
         return skipped;
     }
     return skipped;
@@ -258,7 +274,8 @@ static void body_bytes(struct http1_server *server, const char *data, size_t len
     exchange->bytes_in += length;
     if (exchange->body_done) {
         connection_stop(&server->connection);
-        connection_no_timeout(&server->connection);
+        if (!server->connection.blocked)
+            set_timer(server);
     }
     if (server->phase == PHASE_ACTIVE)
         server->service->events->on_body(exchange, data, length, exchange->body_done);
@@ -282,7 +299,8 @@ static size_t read_chunked(struct http1_server *server, const char *data, size_t
     switch (chunked_next(server->chunked, &input, &piece)) {
     case CHUNKED_DATA:
         server->left += piece.length;
-        if (service->max_body && server->left > service->max_body)
+        server->last = service->max_body && server->left > service->max_body;
+        if (server->last)
             service->events->on_body_error(exchange, 413, "the request's body is larger than is taken");
         else
             body_bytes(server, piece.data, piece.length);
@@ -294,7 +312,7 @@ static size_t read_chunked(struct http1_server *server, const char *data, size_t
     case CHUNKED_MORE:
         break;
     case CHUNKED_ERROR:
-        server->keep_alive = false;
+        server->last = true;
         service->events->on_body_error(exchange, 400, chunked_error(server->chunked));
         return length;
     }
@@ -330,7 +348,8 @@ static size_t on_data(struct connection *connection, char *data, size_t length)
                 return taken;
             break;
         case PHASE_ACTIVE:
-            connection_timeout(connection, server->service->body_timeout);
+            if (!connection->blocked)
+                set_timer(server);
             step = server->framing == FRAMING_CHUNKED ? read_chunked(server, data + taken, length - taken)
                                                       : read_length(server, data + taken, length - taken);
             break;
@@ -357,16 +376,10 @@ static void on_error(struct connection *connection, int error)
     gone(server_of(connection));
 }
 
-static void await_send(struct http1_server *server)
-{
-    server->sent_seen = server->connection.sent;
-    connection_timeout(&server->connection, server->service->send_timeout);
-}
-
 static void on_blocked(struct connection *connection)
 {
     struct http1_server *server = server_of(connection);
-    await_send(server);
+    set_timer(server);
     if (server->phase == PHASE_ACTIVE && !server->response_done)
         server->service->events->on_blocked(&server->exchange);
 }
@@ -374,9 +387,9 @@ static void on_blocked(struct connection *connection)
 static void on_drained(struct connection *connection)
 {
     struct http1_server *server = server_of(connection);
-    connection_no_timeout(connection);
     if (server->phase != PHASE_ACTIVE)
         return;
+    set_timer(server);
     if (server->response_done)
         finish(server);
     else
@@ -386,12 +399,12 @@ static void on_drained(struct connection *connection)
 static void on_timeout(struct connection *connection)
 {
     struct http1_server *server = server_of(connection);
-    if (server->phase == PHASE_HEAD && connection->held) {
+    if (server->phase == PHASE_HEAD && server->head_begun) {
         refuse(server, 408, "the request's head took too long");
     } else if (connection->blocked && connection->sent != server->sent_seen) {
-        await_send(server); /* slow, but not stalled */
+        set_timer(server); /* slow, but not stalled */
     } else if (server->phase == PHASE_ACTIVE && !connection->blocked) {
-        server->keep_alive = false;
+        server->last = true;
         connection_stop(connection);
         server->service->events->on_body_error(&server->exchange, 408, "the request's body took too long");
     } else {
@@ -436,7 +449,8 @@ static void write_status(struct buf *out, const struct response_head *head)
 static bool will_keep_alive(const struct http1_server *server)
 {
     const struct exchange *exchange = &server->exchange;
-    if (server->service->draining || !exchange->head->keep_alive || exchange->refusal)
+    if (server->service->draining || !server->service->keepalive_timeout || !exchange->head->keep_alive ||
+        exchange->refusal || server->last)
         return false;
     return exchange->body_done ||
            (server->framing == FRAMING_LENGTH && server->continued && server->left <= DISCARD_MAX);
@@ -482,7 +496,7 @@ static void respond(struct exchange *exchange, const struct response_head *head,
     write_framing(server, &out, head);
     BUF_LITERAL(&out, "\r\n");
     if (out.overflow) {
-        log_error("an answer's head is larger than %d bytes: the connection was cut", NET_READ);
+        log_error("an answer's head is larger than fits (%d bytes do): the connection was cut", NET_READ);
         connection_fail(&server->connection, EMSGSIZE);
         return;
     }
@@ -537,7 +551,7 @@ static void read_body(struct exchange *exchange, bool on)
     if (!on) {
         connection_stop(connection);
         if (!connection->blocked)
-            connection_no_timeout(connection);
+            set_timer(server);
         return;
     }
     if (!server->continued && !exchange->response_started) {
@@ -547,8 +561,9 @@ static void read_body(struct exchange *exchange, bool on)
         server->continued = true;
         connection_flush(connection);
     }
-    connection_timeout(connection, server->service->body_timeout);
     connection_start(connection);
+    if (!connection->blocked)
+        set_timer(server);
 }
 
 static void abort_exchange(struct exchange *exchange)
@@ -556,7 +571,14 @@ static void abort_exchange(struct exchange *exchange)
     close_server(server_of_exchange(exchange), exchange->response_started);
 }
 
+static uint64_t sent(const struct exchange *exchange)
+{
+    const struct http1_server *server = CONTAINER_OF(exchange, struct http1_server, exchange);
+    return server->connection.sent - server->sent_before;
+}
+
 static const struct exchange_ops ops = {
+    .sent = sent,
     .respond = respond,
     .interim = interim,
     .write = write_body,
@@ -598,7 +620,7 @@ void http1_server_drain(struct http_service *service)
     LIST_EACH(link, &service->connections)
     {
         struct http1_server *server = server_of(CONTAINER_OF(link, struct connection, link));
-        if (server->phase == PHASE_HEAD && !server->connection.held)
+        if (server->phase == PHASE_HEAD && !server->head_begun)
             connection_timeout(&server->connection, DRAIN_IDLE_MS);
     }
 }

@@ -83,7 +83,8 @@ enum head_found head_find_end(struct head_scan *scan, const char *data, size_t l
             return HEAD_MALFORMED;
         if (!feed)
             return HEAD_MORE;
-        if (feed == line || feed[-1] != '\r')
+        /* Exactly one CR, right before the LF: http-parser would take another one for the end of the head. */
+        if (memchr(line, '\r', (size_t)(feed - line)) != feed - 1)
             return HEAD_MALFORMED;
         scan->scanned = (uint32_t)(feed + 1 - data);
         if (feed == line + 1) {
@@ -103,6 +104,7 @@ struct parse {
     struct parse_result *result;
     bool drop;     /* the present field doesn't pass */
     bool complete; /* the empty line was reached */
+    uint64_t content_length;
 };
 
 static int refuse(struct parse *parse, const char *detail)
@@ -110,6 +112,13 @@ static int refuse(struct parse *parse, const char *detail)
     if (!parse->result->detail)
         parse->result->detail = detail;
     return -1;
+}
+
+/* A second message in the head's bytes: http-parser and head_find_end() don't agree on its end. */
+static int on_message_begin(http_parser *parser)
+{
+    struct parse *parse = parser->data;
+    return parse->complete ? refuse(parse, "the head has two ends") : 0;
 }
 
 static int on_url(http_parser *parser, const char *at, size_t length)
@@ -158,15 +167,17 @@ static int on_header_value(http_parser *parser, const char *at, size_t length)
     return 0;
 }
 
-/* What follows the head is not http-parser's: 1 says that there is no body. */
+/* What follows the head is never http-parser's: 1 says that there is no body. */
 static int on_headers_complete(http_parser *parser)
 {
     struct parse *parse = parser->data;
     parse->complete = true;
-    return parser->flags & F_CHUNKED ? 1 : 0;
+    parse->content_length = parser->content_length;
+    return 1;
 }
 
 static const http_parser_settings callbacks = {
+    .on_message_begin = on_message_begin,
     .on_url = on_url,
     .on_status = on_status,
     .on_header_field = on_header_field,
@@ -314,6 +325,30 @@ static bool split_target(struct request_head *head, struct parse_result *result)
     return true;
 }
 
+/* host [":" port], the host a name, an IPv4 address, or an IPv6 one in brackets (RFC 3986, section 3.2). */
+static bool authority_is_good(struct str authority)
+{
+    struct str port = authority;
+    if (!all_of(authority, AUTHORITY))
+        return false;
+    if (authority.length && authority.data[0] == '[') {
+        ptrdiff_t end = str_index(authority, ']');
+        if (end < 0)
+            return false;
+        port = str_from(authority, (size_t)end + 1);
+        if (port.length && port.data[0] != ':')
+            return false;
+    }
+    ptrdiff_t colon = str_index(port, ':');
+    struct str name =
+        colon < 0 || port.data != authority.data ? port : (struct str){port.data, (size_t)colon};
+    if (port.data == authority.data && (str_index(name, '[') >= 0 || str_index(name, ']') >= 0))
+        return false;
+    uint64_t number;
+    return colon < 0 || (size_t)colon + 1 == port.length ||
+           str_to_u64(str_from(port, (size_t)colon + 1), 65535, &number);
+}
+
 /* One Host in HTTP/1.1 (RFC 9112, section 3.2); the target's own authority wins over it. */
 static bool check_host(struct request_head *head, struct parse_result *result)
 {
@@ -322,14 +357,14 @@ static bool check_host(struct request_head *head, struct parse_result *result)
         return deny(result, 400, "there is no Host field");
     if (head->authority.data == NULL)
         head->authority = host ? host->value : STR("");
-    else if (!all_of(head->authority, AUTHORITY))
+    else if (!authority_is_good(head->authority))
         return deny(result, 400, "the host in the request target is malformed");
-    if (host && !all_of(host->value, AUTHORITY))
+    if (host && !authority_is_good(host->value))
         return deny(result, 400, "the Host field is malformed");
     return true;
 }
 
-static bool check_framing(struct request_head *head, const http_parser *parser, struct parse_result *result)
+static bool check_framing(struct request_head *head, const struct parse *parse, struct parse_result *result)
 {
     bool chunked;
     if (!only_chunked(&head->fields, &chunked))
@@ -344,7 +379,7 @@ static bool check_framing(struct request_head *head, const http_parser *parser, 
         result->framing = FRAMING_CHUNKED;
     } else if (fields_get(&head->fields, FIELD_CONTENT_LENGTH)) {
         head->body = BODY_LENGTH;
-        head->length = parser->content_length;
+        head->length = parse->content_length;
         result->framing = FRAMING_LENGTH;
     }
     if (result->framing != FRAMING_NONE && head->method == METHOD_TRACE)
@@ -381,7 +416,7 @@ bool parse_request(const char *data, size_t length, unsigned lines, struct arena
     head->scheme = STR("http");
     head->keep_alive = connection_persists(&head->fields, head->version);
     strip_named(&head->fields);
-    return split_target(head, result) && check_host(head, result) && check_framing(head, &parser, result) &&
+    return split_target(head, result) && check_host(head, result) && check_framing(head, &parse, result) &&
            check_expect(head, result);
 }
 
@@ -399,8 +434,8 @@ static bool check_status_line(const char *data, const http_parser *parser, struc
 }
 
 /* RFC 9112, section 6.3, in its order. */
-static bool response_framing(struct response_head *head, enum method method, const http_parser *parser,
-                             struct parse_result *result)
+static bool response_framing(struct response_head *head, enum method method, bool http10,
+                             const struct parse *parse, struct parse_result *result)
 {
     const struct field *length = fields_get(&head->fields, FIELD_CONTENT_LENGTH);
     bool coded = fields_get(&head->fields, FIELD_TRANSFER_ENCODING) != NULL, chunked;
@@ -408,11 +443,11 @@ static bool response_framing(struct response_head *head, enum method method, con
         return deny(result, 502,
                     length ? "the answer has both Content-Length and Transfer-Encoding"
                            : "the answer's transfer coding is not chunked alone");
-    if (coded && parser->http_minor == 0)
+    if (coded && http10)
         return deny(result, 502, "Transfer-Encoding in an HTTP/1.0 answer");
     if (length) {
         head->body = BODY_LENGTH;
-        head->length = parser->content_length;
+        head->length = parse->content_length;
         result->framing = FRAMING_LENGTH;
     } else {
         head->body = BODY_STREAM;
@@ -434,10 +469,10 @@ bool parse_response(const char *data, size_t length, unsigned lines, enum method
     http_parser parser;
     memset(head, 0, sizeof *head);
     fields_room(&head->fields, lines, arena);
-    if (length < 16 || !execute(&parser, HTTP_RESPONSE, &parse, data, length)) {
+    if (length < 16)
+        return deny(result, 502, "the answer's head is too short");
+    if (!execute(&parser, HTTP_RESPONSE, &parse, data, length)) {
         result->status = 502;
-        if (!result->detail)
-            result->detail = "the answer's head is too short";
         return false;
     }
     if (!check_status_line(data, &parser, result))
@@ -446,5 +481,5 @@ bool parse_response(const char *data, size_t length, unsigned lines, enum method
     head->reason = parse.reason;
     head->keep_alive = connection_persists(&head->fields, parser.http_major * 10u + parser.http_minor);
     strip_named(&head->fields);
-    return response_framing(head, method, &parser, result);
+    return response_framing(head, method, parser.http_minor == 0, &parse, result);
 }

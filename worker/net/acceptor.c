@@ -34,7 +34,7 @@ static void leave(struct acceptor *acceptor, uint64_t retry_ms)
     timer_set(&loop->timers, &acceptor->retry, loop->now_ms + retry_ms);
 }
 
-/* One connection: 1; none: 0; no descriptor or memory: -1. */
+/* One connection, which may be gone again: 1; none: 0; no descriptor or memory: -1. */
 static int accept_one(struct acceptor *acceptor)
 {
     struct address peer = {.length = sizeof peer.un};
@@ -53,7 +53,9 @@ static int accept_one(struct acceptor *acceptor)
         }
         return -1;
     }
-    return 0; /* taken by another worker, or gone before it was accepted */
+    if (errno == ECONNABORTED || errno == EINTR || errno == EPROTO)
+        return 1; /* gone before it was accepted; there may be others */
+    return 0;     /* taken by another worker */
 }
 
 static void on_event(struct source *source, uint32_t events)

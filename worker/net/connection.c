@@ -50,6 +50,29 @@ void connection_fail(struct connection *connection, int error)
     loop_defer(connection->net->loop, &connection->deferred);
 }
 
+/* A socket whose peer hung up would be reported in every turn: it stays out of the loop until it is read again. */
+static void park(struct connection *connection)
+{
+    if (!connection->parked)
+        loop_remove(connection->net->loop, &connection->source);
+    connection->parked = true;
+}
+
+/* An answer that the peer gave before it closed may still be in the socket: it is read before the error is told. */
+static void send_failed(struct connection *connection, int error)
+{
+    if (!connection->events->reads_on) {
+        connection_fail(connection, error);
+        return;
+    }
+    connection->broken = true;
+    connection->broken_by = error;
+    connection->blocked = false;
+    free_chunks(connection);
+    park(connection);
+    loop_defer(connection->net->loop, &connection->deferred);
+}
+
 static void block(struct connection *connection)
 {
     if (connection->blocked)
@@ -69,7 +92,7 @@ static void send_now(struct connection *connection, const char *more, size_t len
         net->out_owner = NULL;
         net->out_length = 0;
     }
-    if (gathered + length == 0 || connection->error)
+    if (gathered + length == 0 || connection->error || connection->broken)
         return;
     ssize_t n;
     if (length && gathered) {
@@ -81,7 +104,7 @@ static void send_now(struct connection *connection, const char *more, size_t len
     }
     if (n < 0) {
         if (errno != EAGAIN && errno != EINTR) {
-            connection_fail(connection, errno);
+            send_failed(connection, errno);
             return;
         }
         n = 0;
@@ -101,7 +124,7 @@ static void send_now(struct connection *connection, const char *more, size_t len
 void connection_send(struct connection *connection, const char *data, size_t length)
 {
     struct net *net = connection->net;
-    if (connection->error || connection->closed)
+    if (connection->error || connection->broken || connection->closed)
         return;
     if (connection->blocked || connection->connecting) {
         keep(connection, data, length);
@@ -131,7 +154,7 @@ struct buf connection_reserve(struct connection *connection, size_t size)
 void connection_commit(struct connection *connection, const struct buf *built)
 {
     struct net *net = connection->net;
-    if (built->length == 0 || connection->error || connection->closed)
+    if (built->length == 0 || connection->error || connection->broken || connection->closed)
         return;
     if (connection->blocked || connection->connecting) {
         keep(connection, built->data, built->length);
@@ -145,7 +168,7 @@ bool connection_flush(struct connection *connection)
 {
     if (connection->net->out_owner == connection)
         send_now(connection, NULL, 0);
-    return !connection->blocked && !connection->error && !connection->connecting;
+    return !connection->blocked && !connection->error && !connection->broken && !connection->connecting;
 }
 
 /* The socket takes more again. */
@@ -157,7 +180,7 @@ static void send_kept(struct connection *connection)
             send(connection->source.fd, chunk->data + chunk->sent, chunk->length - chunk->sent, MSG_NOSIGNAL);
         if (n < 0) {
             if (errno != EAGAIN && errno != EINTR)
-                connection_fail(connection, errno);
+                send_failed(connection, errno);
             return;
         }
         connection->sent += (size_t)n;
@@ -204,6 +227,14 @@ static void hand_over(struct connection *connection, char *data, size_t length)
         hold(connection, data + taken, length - taken);
 }
 
+static void end_of_file(struct connection *connection)
+{
+    connection->eof = true;
+    if (!connection->parked)
+        loop_change(connection->net->loop, &connection->source, connection->source.events & ~watched);
+    connection->events->on_eof(connection);
+}
+
 static void read_more(struct connection *connection)
 {
     struct net *net = connection->net;
@@ -216,14 +247,14 @@ static void read_more(struct connection *connection)
         memcpy(net->in, connection->held, held);
     ssize_t n = recv(connection->source.fd, net->in + held, NET_READ, 0);
     if (n < 0) {
-        if (errno != EAGAIN && errno != EINTR)
+        if (connection->broken)
+            connection->events->on_error(connection, connection->broken_by);
+        else if (errno != EAGAIN && errno != EINTR)
             connection->events->on_error(connection, errno);
         return;
     }
     if (n == 0) {
-        connection->eof = true;
-        loop_change(net->loop, &connection->source, connection->source.events & ~watched);
-        connection->events->on_eof(connection);
+        end_of_file(connection);
         return;
     }
     hand_over(connection, net->in, held + (size_t)n);
@@ -234,28 +265,47 @@ void connection_stop(struct connection *connection)
     connection->stopped = true; /* the event set is changed only if the peer sends meanwhile */
 }
 
+static void unpark(struct connection *connection)
+{
+    connection->parked = false;
+    connection->source.on_event = on_event;
+    if (loop_add(connection->net->loop, &connection->source,
+                 watched | (connection->blocked ? EPOLLOUT : 0u)) < 0)
+        connection_fail(connection, errno);
+}
+
 void connection_start(struct connection *connection)
 {
     if (!connection->stopped)
         return;
     connection->stopped = false;
-    if (connection->held)
+    if (connection->held || connection->broken) {
+        connection->handing = true;
         loop_defer(connection->net->loop, &connection->deferred);
-    if (!(connection->source.events & EPOLLIN) && !connection->eof && !connection->connecting)
+    }
+    if (connection->parked && !connection->broken)
+        unpark(connection);
+    else if (!connection->parked && !(connection->source.events & EPOLLIN) && !connection->connecting)
         loop_change(connection->net->loop, &connection->source, connection->source.events | EPOLLIN);
 }
 
+/* What is held comes before what is in the socket. */
 static void run_deferred(struct deferred *deferred)
 {
     struct connection *connection = CONTAINER_OF(deferred, struct connection, deferred);
+    struct net *net = connection->net;
+    connection->handing = false;
     if (connection->error) {
         connection->events->on_error(connection, connection->error);
     } else if (connection->held && !connection->stopped) {
-        struct net *net = connection->net;
         size_t length = connection->held_length;
         memcpy(net->in, connection->held, length);
         hand_over(connection, net->in, length);
     }
+    if (connection->closed || connection->stopped || !connection->broken)
+        return;
+    loop_defer(net->loop, &connection->deferred); /* until its end, or its error */
+    read_more(connection);
 }
 
 /* --- events --- */
@@ -287,25 +337,27 @@ static void on_event(struct source *source, uint32_t events)
         net_flush(net);
         return;
     }
-    if (events & EPOLLOUT)
+    if (events & EPOLLOUT && connection->blocked)
         send_kept(connection);
-    if (!connection->closed && (events & EPOLLIN) && !connection->error) {
-        if (!connection->stopped)
-            read_more(connection);
-        else
-            loop_change(net->loop, source, source->events & ~(uint32_t)EPOLLIN);
-    }
-    if (!connection->closed && (events & (EPOLLHUP | EPOLLERR)) &&
-        !(events & EPOLLIN && !connection->stopped)) {
+    if (connection->closed || connection->error || connection->broken || connection->handing)
+        goto flush; /* or its deferred work goes on with it */
+    if (events & EPOLLIN && !connection->stopped) {
+        read_more(connection);
+    } else if (connection->stopped && events & (EPOLLHUP | EPOLLERR)) {
+        park(connection);
+        connection->events->on_eof(connection);
+    } else if (connection->stopped && events & EPOLLRDHUP) {
+        loop_change(net->loop, source, source->events & ~watched);
+        connection->events->on_eof(connection);
+    } else if (events & EPOLLIN) {
+        loop_change(net->loop, source, source->events & ~(uint32_t)EPOLLIN);
+    } else if (events & (EPOLLHUP | EPOLLERR)) {
         int error = 0;
         socklen_t size = sizeof error;
         getsockopt(source->fd, SOL_SOCKET, SO_ERROR, &error, &size);
         connection->events->on_error(connection, error ? error : ECONNRESET);
-    } else if (!connection->closed && (events & EPOLLRDHUP) && connection->stopped && !connection->eof) {
-        connection->eof = true;
-        loop_change(net->loop, source, source->events & ~watched);
-        connection->events->on_eof(connection);
     }
+flush:
     net_flush(net);
 }
 
@@ -333,8 +385,8 @@ static void init(struct connection *connection, struct net *net, int fd,
     connection->held_length = 0;
     connection->error = 0;
     connection->sent = 0;
-    connection->connecting = connection->stopped = connection->blocked = connection->eof =
-        connection->closed = false;
+    connection->connecting = connection->stopped = connection->blocked = connection->eof = false;
+    connection->closed = connection->handing = connection->parked = connection->broken = false;
 }
 
 int connection_adopt(struct connection *connection, struct net *net, int fd,
@@ -392,7 +444,8 @@ void connection_close(struct connection *connection, bool reset)
         struct linger none = {.l_onoff = 1, .l_linger = 0};
         (void)setsockopt(connection->source.fd, SOL_SOCKET, SO_LINGER, &none, sizeof none);
     }
-    loop_remove(net->loop, &connection->source);
+    if (!connection->parked)
+        loop_remove(net->loop, &connection->source);
     close(connection->source.fd);
     timer_clear(&net->loop->timers, &connection->timer);
     loop_undefer(&connection->deferred);

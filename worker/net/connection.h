@@ -17,10 +17,11 @@ struct connection;
 struct connection_chunk;
 
 struct connection_events {
+    bool reads_on; /* when sending fails: what the peer said before is read first, then on_error */
     /* Bytes came. Returns how many were taken; the rest is held. Never called while stopped. */
     size_t (*on_data)(struct connection *connection, char *data, size_t length);
-    /* The peer has sent its last byte (also while reading is stopped: it half-closed, or left). `held` says whether
-     * bytes before it are still to be handed over. */
+    /* The peer has sent its last byte. Also while reading is stopped, when bytes before it may still be held or in the
+     * socket: who starts reading again gets those, and then on_eof once more. */
     void (*on_eof)(struct connection *connection);
     /* The connection broke; `error` is an errno. Nothing more will come; to be closed. */
     void (*on_error)(struct connection *connection, int error);
@@ -39,7 +40,8 @@ struct connection {
     struct deferred deferred; /* to hand over held bytes, or an error found while sending */
     char *held;               /* bytes read and not taken */
     uint32_t held_length;
-    int error;
+    int error;                       /* to be told in this turn */
+    int broken_by;                   /* an errno of sending */
     struct connection_chunk *chunks; /* output that the socket didn't take, the oldest first */
     struct connection_chunk **chunks_end;
     uint64_t sent; /* bytes that the socket took, since it was opened */
@@ -48,6 +50,9 @@ struct connection {
     bool blocked : 1;
     bool eof : 1;
     bool closed : 1;
+    bool handing : 1; /* what is held will be handed over in this turn */
+    bool parked : 1;  /* out of the loop: the peer hung up while reading is stopped */
+    bool broken : 1;  /* no more can be sent; what the peer said before is still read */
 };
 
 /* Takes over a connected socket. 0, or -1 with errno (the descriptor is then closed). */

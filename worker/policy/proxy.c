@@ -13,16 +13,14 @@ struct proxy_settings {
 
 /* Compiled for a route. */
 struct proxy {
-    const struct proxy_settings *settings;
     unsigned upstream;
     const struct expr *path; /* NULL: the request's own */
     const struct expr *host; /* NULL: the request's own */
-    size_t strip;            /* bytes of the API's prefix to leave out */
+    unsigned strip;          /* segments of the API's prefix to leave out */
 };
 
 /* One request's. */
 struct proxying {
-    const struct proxy *proxy;
     struct request *request;
     struct call call;
     struct str target; /* path and query as they are sent */
@@ -50,7 +48,6 @@ static const void *compile(struct compiler *compiler, const void *conf)
     const struct proxy_settings *settings = conf;
     struct proxy *proxy = arena_zalloc(compiler->arena, sizeof *proxy);
     int upstream = settings->upstream ? compile_upstream(compiler, "upstream", settings->upstream) : -1;
-    proxy->settings = settings;
     proxy->upstream = upstream < 0 ? 0 : (unsigned)upstream;
     if (settings->path) {
         proxy->path = compile_expr(compiler, "path", settings->path, true);
@@ -59,20 +56,34 @@ static const void *compile(struct compiler *compiler, const void *conf)
         if (settings->strip_prefix)
             compile_error(compiler, "strip_prefix", "has no meaning beside path (leave one of them out)");
     }
-    if (settings->host)
+    if (settings->path)
+        compile_line(compiler, "path", settings->path, false);
+    if (settings->host && compile_line(compiler, "host", settings->host, false))
         proxy->host = compile_expr(compiler, "host", settings->host, false);
     if (settings->strip_prefix && compiler->route)
-        proxy->strip = compiler->route->prefix.length;
+        for (size_t i = 0; i < compiler->route->prefix.length; i++)
+            proxy->strip += compiler->route->prefix.data[i] == '/';
     return proxy;
 }
 
 /* --- the request on its way up --- */
 
+/* A prefix may have parameters: it is as many segments, but not as many bytes. */
+static struct str without_segments(struct str path, unsigned segments)
+{
+    for (; segments && path.length; segments--) {
+        path = str_from(path, 1);
+        ptrdiff_t slash = str_index(path, '/');
+        path = str_from(path, slash < 0 ? path.length : (size_t)slash);
+    }
+    return path;
+}
+
 static bool set_target(struct request *request, const struct proxy *proxy, struct str *target)
 {
     if (proxy->path)
         return request_eval_str(request, proxy->path, EXPR_TARGET, TARGET_MAX, target);
-    struct str path = str_from(request->path, proxy->strip), query = request->head->query;
+    struct str path = without_segments(request->path, proxy->strip), query = request->head->query;
     bool slash = path.length == 0 || (path.data[0] != '/' && path.data[0] != '*');
     if (!query.data && !slash) {
         *target = path;
@@ -91,12 +102,19 @@ static bool set_target(struct request *request, const struct proxy *proxy, struc
     return true;
 }
 
+/* For the log. */
+static void tried(struct proxying *proxying, const struct endpoint *endpoint)
+{
+    if (endpoint)
+        proxying->request->endpoint = endpoint->settings->text;
+    proxying->request->tries = proxying->call.tries;
+}
+
 static bool write_head(void *owner, const struct endpoint *endpoint, struct buf *head)
 {
     struct proxying *proxying = owner;
     struct request *request = proxying->request;
-    request->endpoint = endpoint->settings->text;
-    request->tries = proxying->call.tries;
+    tried(proxying, endpoint);
     buf_str_add(head, request->head->method_text);
     buf_char(head, ' ');
     buf_str_add(head, proxying->target);
@@ -182,8 +200,9 @@ static enum verdict failed(struct proxying *proxying, enum call_failure failure,
     static const enum problem problems[] = {
         [CALL_UNAVAILABLE] = PROBLEM_UPSTREAM_UNAVAILABLE, [CALL_UNREACHABLE] = PROBLEM_UPSTREAM_UNREACHABLE,
         [CALL_CLOSED] = PROBLEM_UPSTREAM_CLOSED,           [CALL_MALFORMED] = PROBLEM_BAD_ANSWER,
-        [CALL_TIMEOUT] = PROBLEM_UPSTREAM_TIMEOUT,
+        [CALL_TIMEOUT] = PROBLEM_UPSTREAM_TIMEOUT,         [CALL_TOO_LARGE] = PROBLEM_FIELDS_TOO_LARGE,
     };
+    tried(proxying, proxying->call.last);
     return request_fail(proxying->request, problems[failure], "upstream %s: %s", proxying->request->upstream,
                         detail);
 }
@@ -222,7 +241,6 @@ static enum verdict on_content(struct request *request, const void *compiled)
     const struct proxy *proxy = compiled;
     struct cluster *cluster = &request->worker->clusters[proxy->upstream];
     struct proxying *proxying = arena_alloc(request->arena, sizeof *proxying);
-    proxying->proxy = proxy;
     proxying->request = request;
     proxying->host = request->head->authority;
     request->upstream = cluster->settings->name;

@@ -33,7 +33,7 @@ static const void *compile(struct compiler *compiler, const void *conf)
     if (settings->status > 303 && settings->status < 307)
         compile_error(compiler, "status", "%u is not a redirect (write 301, 302, 303, 307 or 308)",
                       redirect->status);
-    if (settings->location)
+    if (settings->location && compile_line(compiler, "location", settings->location, false))
         redirect->location = compile_expr(compiler, "location", settings->location, true);
     return redirect;
 }

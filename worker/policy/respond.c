@@ -12,10 +12,11 @@ struct respond {
     unsigned status;
     struct str type;
     const struct expr *body; /* NULL: none */
+    size_t size;             /* of the body at most */
     bool json;
 };
 
-enum { BODY_MAX = 65536 };
+enum { VALUES_MAX = 65536 }; /* of the body: what its variables may add to its text */
 
 static const struct row rows[] = {
     ROW_(ROW_NUMBER, struct respond_settings, status, .fallback = "200", .min = 200, .max = 599,
@@ -35,6 +36,7 @@ static const void *compile(struct compiler *compiler, const void *conf)
     struct respond *respond = arena_zalloc(compiler->arena, sizeof *respond);
     respond->status = (unsigned)settings->status;
     respond->type = settings->body ? str_of(settings->type) : STR("");
+    respond->size = settings->body ? strlen(settings->body) + VALUES_MAX : 0;
     respond->json = strstr(settings->type, "json") != NULL;
     if (settings->body && (settings->status == 204 || settings->status == 304))
         compile_error(compiler, "body", "an answer %u has no body (leave it out)", respond->status);
@@ -47,8 +49,8 @@ static enum verdict on_content(struct request *request, const void *compiled)
 {
     const struct respond *respond = compiled;
     struct str body = STR("");
-    if (respond->body &&
-        !request_eval_str(request, respond->body, respond->json ? EXPR_JSON : EXPR_PLAIN, BODY_MAX, &body))
+    if (respond->body && !request_eval_str(request, respond->body, respond->json ? EXPR_JSON : EXPR_PLAIN,
+                                           respond->size, &body))
         return request_fail(request, PROBLEM_INTERNAL, "the answer's body doesn't fit");
     return request_answer(request, respond->status, respond->type, body);
 }

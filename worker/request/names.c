@@ -34,34 +34,34 @@ enum name {
 };
 
 const struct expr_name request_names[] = {
-    {"method", NAME_METHOD, false, "the request's method"},
-    {"scheme", NAME_SCHEME, false, "http"},
-    {"host", NAME_HOST, false, "host and port as the client named them"},
-    {"path", NAME_PATH, false, "the path in normal form"},
-    {"query", NAME_QUERY, false, "the query, without its `?`"},
-    {"query", NAME_QUERY_PARAMETER, true, "a query parameter, decoded"},
-    {"target", NAME_TARGET, false, "the request target as it came"},
-    {"version", NAME_VERSION, false, "HTTP/1.0, HTTP/1.1"},
-    {"client", NAME_CLIENT, false, "the client's address"},
-    {"listener", NAME_LISTENER, false, "the listener's name"},
-    {"api", NAME_API, false, "the API's name"},
-    {"route", NAME_ROUTE, false, "the route's name, or its path"},
-    {"id", NAME_ID, false, "the request id"},
-    {"time", NAME_TIME, false, "when the request's head came, RFC 3339"},
-    {"status", NAME_STATUS, false, "the answer's status"},
-    {"bytes_in", NAME_BYTES_IN, false, "bytes of the request"},
-    {"bytes_out", NAME_BYTES_OUT, false, "bytes of the answer"},
-    {"duration", NAME_DURATION, false, "seconds since the head came, to the microsecond"},
-    {"problem", NAME_PROBLEM, false, "the type of the gateway's own error answer"},
-    {"upstream", NAME_UPSTREAM, false, "the upstream that was called"},
-    {"endpoint", NAME_ENDPOINT, false, "the endpoint that was called last"},
-    {"upstream_time", NAME_UPSTREAM_TIME, false, "seconds until the upstream's head came"},
-    {"tries", NAME_TRIES, false, "how often the upstream was tried"},
-    {"header", NAME_HEADER, true, "a field of the request"},
-    {"response", NAME_RESPONSE, true, "a field of the answer"},
-    {"cookie", NAME_COOKIE, true, "a cookie of the request"},
-    {"params", NAME_PARAMS, true, "a parameter of the route's path, decoded"},
-    {NULL, 0, false, NULL},
+    {"method", NAME_METHOD, false, "the request's method", EXPR_TEXT},
+    {"scheme", NAME_SCHEME, false, "http", EXPR_PATH_FORM},
+    {"host", NAME_HOST, false, "host and port as the client named them", EXPR_PATH_FORM},
+    {"path", NAME_PATH, false, "the path in normal form", EXPR_PATH_FORM},
+    {"query", NAME_QUERY, false, "the query, without its `?`", EXPR_QUERY_FORM},
+    {"query", NAME_QUERY_PARAMETER, true, "a query parameter, decoded", EXPR_TEXT},
+    {"target", NAME_TARGET, false, "the request target as it came", EXPR_TEXT},
+    {"version", NAME_VERSION, false, "HTTP/1.0, HTTP/1.1", EXPR_TEXT},
+    {"client", NAME_CLIENT, false, "the client's address", EXPR_TEXT},
+    {"listener", NAME_LISTENER, false, "the listener's name", EXPR_TEXT},
+    {"api", NAME_API, false, "the API's name", EXPR_TEXT},
+    {"route", NAME_ROUTE, false, "the route's name, or its path", EXPR_TEXT},
+    {"id", NAME_ID, false, "the request id", EXPR_TEXT},
+    {"time", NAME_TIME, false, "when the request's head came, RFC 3339", EXPR_TEXT},
+    {"status", NAME_STATUS, false, "the answer's status", EXPR_TEXT},
+    {"bytes_in", NAME_BYTES_IN, false, "bytes of the request", EXPR_TEXT},
+    {"bytes_out", NAME_BYTES_OUT, false, "bytes of the answer", EXPR_TEXT},
+    {"duration", NAME_DURATION, false, "seconds since the head came, to the microsecond", EXPR_TEXT},
+    {"problem", NAME_PROBLEM, false, "the type of the gateway's own error answer", EXPR_TEXT},
+    {"upstream", NAME_UPSTREAM, false, "the upstream that was called", EXPR_TEXT},
+    {"endpoint", NAME_ENDPOINT, false, "the endpoint that was called last", EXPR_TEXT},
+    {"upstream_time", NAME_UPSTREAM_TIME, false, "seconds until the upstream's head came", EXPR_TEXT},
+    {"tries", NAME_TRIES, false, "how often the upstream was tried", EXPR_TEXT},
+    {"header", NAME_HEADER, true, "a field of the request", EXPR_TEXT},
+    {"response", NAME_RESPONSE, true, "a field of the answer", EXPR_TEXT},
+    {"cookie", NAME_COOKIE, true, "a cookie of the request", EXPR_TEXT},
+    {"params", NAME_PARAMS, true, "a parameter of the route's path, decoded", EXPR_TEXT},
+    {NULL, 0, false, NULL, EXPR_TEXT},
 };
 
 bool request_name_is_param(int id)
@@ -194,7 +194,7 @@ static struct str resolve(void *context, int id, struct str argument, struct buf
     case NAME_BYTES_IN:
         return number(request->exchange->bytes_in, scratch);
     case NAME_BYTES_OUT:
-        return number(request->exchange->bytes_out, scratch);
+        return number(request->exchange->ops->sent(request->exchange), scratch);
     case NAME_DURATION:
         return seconds(request_duration_ns(request), scratch);
     case NAME_PROBLEM:

@@ -71,6 +71,9 @@ void compile_error(struct compiler *compiler, const char *setting, const char *f
 const struct expr *compile_expr(struct compiler *compiler, const char *setting, const char *text,
                                 bool braces);
 
+/* Whether a text can stand in a line of a head: no controls and, unless `spaces`, no space. Else an error. */
+bool compile_line(struct compiler *compiler, const char *setting, const char *text, bool spaces);
+
 /* The index of an upstream in the settings; -1, and an error with a suggestion, if there is none of that name. */
 int compile_upstream(struct compiler *compiler, const char *setting, const char *name);
 

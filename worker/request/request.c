@@ -159,13 +159,11 @@ static void on_request(struct exchange *exchange)
     request->exchange = exchange;
     request->arena = exchange->arena;
     request->head = exchange->head;
-    request->serial = ++worker->request_serial;
     request->started = worker->loop.now;
     request->started_wall = worker->loop.wall_ns;
     timer_init(&request->wait_timer, on_deadline);
     list_init(&request->wake.link);
     request->wake.run = on_wake;
-    list_push_back(&worker->requests, &request->link);
     worker->request_count++;
     request->state = REQUEST_HEAD;
     request_run(request);

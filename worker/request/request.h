@@ -43,14 +43,12 @@ struct content_events {
 };
 
 struct request {
-    struct list link; /* in worker->requests */
     struct worker *worker;
     struct exchange *exchange;
     struct arena *arena;
     struct request_head *head;
     enum request_state state;
-    unsigned entered; /* policies of the chain that were entered; while responding, those left to run */
-    uint64_t serial;
+    unsigned entered;      /* policies of the chain that were entered; while responding, those left to run */
     uint64_t started;      /* monotonic, ns */
     uint64_t started_wall; /* ns */
     struct str id;

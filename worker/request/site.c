@@ -61,15 +61,27 @@ const struct expr *compile_expr(struct compiler *compiler, const char *setting, 
     return check.good ? expr : NULL;
 }
 
+bool compile_line(struct compiler *compiler, const char *setting, const char *text, bool spaces)
+{
+    for (const unsigned char *c = (const unsigned char *)text; *c; c++)
+        if (*c < ' ' || *c == 0x7f || (*c == ' ' && !spaces)) {
+            compile_error(compiler, setting, "has %s, which can't stand there",
+                          *c == ' ' ? "a space (write %20)" : "a control character");
+            return false;
+        }
+    return true;
+}
+
 int compile_upstream(struct compiler *compiler, const char *setting, const char *name)
 {
     const struct conf_list *upstreams = &compiler->settings->upstreams;
     const char *near = NULL;
     unsigned least = 3;
+    for (unsigned i = 0; i < upstreams->count; i++)
+        if (strcmp(((const struct upstream_settings *)upstreams->items[i])->name, name) == 0)
+            return (int)i;
     for (unsigned i = 0; i < upstreams->count; i++) {
         const struct upstream_settings *upstream = upstreams->items[i];
-        if (strcmp(upstream->name, name) == 0)
-            return (int)i;
         unsigned distance = str_distance(str_of(upstream->name), str_of(name), 2);
         if (distance < least) {
             least = distance;
@@ -89,6 +101,7 @@ struct use {
     const struct policy *policy;
     const void *conf;
     struct origin origin;
+    bool always; /* not asked for: on every chain */
 };
 
 /* The nearest that says something of a policy decides: the route, its API, the defaults. */
@@ -117,13 +130,41 @@ static unsigned collect(struct site_compiler *compiler, const struct conf_polici
         const struct policy *policy = compiler->policies[p];
         const void *always = policy->always ? policy->always(compiler->settings) : NULL;
         if (always)
-            use_add(uses, count++, (struct use){policy, always, {NULL, 0}});
+            use_add(uses, count++, (struct use){policy, always, {NULL, 0}, true});
         const struct conf_policies *level = policy->section ? who_says(levels, policy) : NULL;
         for (unsigned i = 0; level && i < level->count; i++)
             if (level->items[i].extension->feature == policy && !level->items[i].off)
-                use_add(uses, count++, (struct use){policy, level->items[i].conf, level->items[i].origin});
+                use_add(uses, count++,
+                        (struct use){policy, level->items[i].conf, level->items[i].origin, false});
     }
     return count;
+}
+
+/* What is on every chain is compiled once: the chain of requests without a route, which is the first, has it. */
+static const struct link *compiled_before(const struct site *site, const struct use *use)
+{
+    for (unsigned i = 0; use->always && site->defaults && i < site->defaults->count; i++)
+        if (site->defaults->links[i].policy == use->policy)
+            return &site->defaults->links[i];
+    return NULL;
+}
+
+static struct link compile_use(struct site_compiler *site, const struct route *route, const struct use *use)
+{
+    const struct link *before = compiled_before(site->site, use);
+    if (before)
+        return *before;
+    struct compiler compiler = {
+        .arena = site->arena,
+        .errors = site->errors,
+        .settings = site->settings,
+        .route = route,
+        .origin = use->origin,
+        .policy = use->policy->name,
+        .names = request_names,
+    };
+    return (struct link){use->policy,
+                         use->policy->compile ? use->policy->compile(&compiler, use->conf) : use->conf};
 }
 
 /* NULL and an error, or the chain. */
@@ -142,16 +183,7 @@ static const struct chain *compile_chain(struct site_compiler *site, const struc
         for (unsigned i = 0; i < count; i++) {
             if (uses[i].policy->stage != stage)
                 continue;
-            struct compiler compiler = {.arena = site->arena,
-                                        .errors = site->errors,
-                                        .settings = site->settings,
-                                        .route = route,
-                                        .origin = uses[i].origin,
-                                        .policy = uses[i].policy->name,
-                                        .names = request_names};
-            struct link link = {uses[i].policy, uses[i].conf};
-            if (link.policy->compile)
-                link.compiled = link.policy->compile(&compiler, uses[i].conf);
+            struct link link = compile_use(site, route, &uses[i]);
             if (stage != STAGE_CONTENT)
                 links[chain->count++] = link;
             else if (contents++ == 0)

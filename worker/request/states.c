@@ -185,7 +185,7 @@ static void count(struct request *request)
     struct stats_row *stats = request->worker->stats;
     unsigned class = request->response.status / 100;
     stat_add(stats, STAT_REQUESTS, 1);
-    stat_add(stats, STAT_BYTES_OUT, request->exchange->bytes_out);
+    stat_add(stats, STAT_BYTES_OUT, request->exchange->ops->sent(request->exchange));
     if (request->aborted)
         stat_add(stats, STAT_ABORTED, 1);
     if (class >= 1 && class <= 5)
@@ -210,7 +210,6 @@ static enum progress state_log(struct request *request)
 static enum progress state_done(struct request *request)
 {
     struct worker *worker = request->worker;
-    list_remove(&request->link);
     worker->request_count--;
     timer_clear(&worker->loop.timers, &request->wait_timer);
     loop_undefer(&request->wake);

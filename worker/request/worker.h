@@ -24,9 +24,7 @@ struct worker {
     const struct site *site;
     struct random random;
     struct cluster *clusters; /* by the upstream's index in the settings */
-    struct list requests;     /* in progress */
     unsigned request_count;
-    uint64_t request_serial;
     /* What the admin socket answers for a path, as JSON in `arena`; false: there is nothing of that name. Set by the
      * keeper only. */
     bool (*admin)(struct worker *worker, struct str path, struct arena *arena, struct str *body);

@@ -5,11 +5,13 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "shared/base/clock.h"
 #include "shared/base/log.h"
 #include "worker/http/http1_server.h"
 #include "worker/request/request.h"
 #include "worker/upstream/cluster.h"
 
+#define STALLED_NS (3 * NS_PER_SECOND)
 enum { SHARE_MS = 100, SHARE_LEAST = 64, WORKER_CHUNK = 65536 };
 
 /* --- accepting --- */
@@ -24,6 +26,9 @@ static uint32_t fair_share(const struct engine *engine)
         if (atomic_load_explicit(&slot->state, memory_order_relaxed) != SLOT_SERVING ||
             atomic_load_explicit(&slot->role, memory_order_relaxed) != ROLE_WORKER)
             continue;
+        uint64_t beat = atomic_load_explicit(&slot->heartbeat, memory_order_relaxed);
+        if (beat + STALLED_NS < engine->worker.loop.now)
+            continue; /* it takes nothing: waiting for it would stop everybody */
         total += atomic_load_explicit(&slot->connections, memory_order_relaxed);
         workers++;
     }
@@ -183,7 +188,6 @@ int engine_init(struct engine *engine, struct process *process)
     worker->stats = &process->shared->stats->row[process->slot];
     worker->generation = process->generation;
     worker->site = process->generation->site;
-    list_init(&worker->requests);
     random_seed(&worker->random);
     if (loop_init(&worker->loop, engine) < 0 || net_init(&worker->net, &worker->loop, worker->stats) < 0) {
         member_failed(process, "no event loop: %s", strerror(errno));

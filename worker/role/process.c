@@ -52,8 +52,9 @@ static void obey(struct member *member, struct channel_message *message)
 {
     switch (message->verb) {
     case CHANNEL_GO:
-        if (!member->draining)
-            set_state(member, SLOT_SERVING);
+        if (member->draining)
+            break;
+        set_state(member, SLOT_SERVING);
         if (member->on_go)
             member->on_go(member);
         break;

@@ -30,15 +30,16 @@ static void fail(struct call *call, enum call_failure failure, const char *detai
     call->events->on_failed(call->owner, failure, detail);
 }
 
-/* Nothing was sent: any request may go to another endpoint. */
-static void not_connected(struct call *call, enum call_failure failure, const char *detail)
+/* Nothing was sent: any request may go to another endpoint. `peer`: it is the endpoint's fault, not ours. */
+static void not_connected(struct call *call, enum call_failure failure, const char *detail, bool peer)
 {
     struct endpoint *endpoint = call->endpoint;
     log_warning("upstream %s: %s: can't connect: %s", call->cluster->settings->name, endpoint->settings->text,
                 detail);
     call->failure = failure;
     call->detail = detail;
-    endpoint_refused(endpoint);
+    if (peer)
+        endpoint_refused(endpoint);
     let_go(call);
 }
 
@@ -48,7 +49,7 @@ static bool send_head(struct call *call)
     struct buf head = http1_client_reserve(call->client);
     if (!call->events->write_head(call->owner, call->endpoint, &head) || head.overflow) {
         http1_client_abandon(call->client);
-        fail(call, CALL_UNAVAILABLE, "the request's head is too large to send on");
+        fail(call, CALL_TOO_LARGE, "the request's head is too large to send on");
         return false;
     }
     call->began = call->cluster->worker->loop.now;
@@ -63,7 +64,7 @@ static bool try_endpoint(struct call *call, struct endpoint *endpoint, bool fres
 {
     struct worker *worker = call->cluster->worker;
     struct http1_client *client = fresh ? NULL : endpoint_take(endpoint);
-    call->endpoint = endpoint;
+    call->endpoint = call->last = endpoint;
     call->tries++;
     endpoint->active++;
     if (client) {
@@ -79,7 +80,9 @@ static bool try_endpoint(struct call *call, struct endpoint *endpoint, bool fres
         call->client = client;
         return true;
     }
-    not_connected(call, CALL_UNREACHABLE, strerror(errno));
+    not_connected(call, CALL_UNREACHABLE, strerror(errno),
+                  errno != EMFILE && errno != ENFILE && errno != ENOBUFS && errno != ENOMEM &&
+                      errno != EAGAIN);
     return false;
 }
 
@@ -88,14 +91,14 @@ static bool try(struct call *call)
 {
     struct endpoint *endpoint;
     do {
-        endpoint = cluster_pick(call->cluster, call->tried);
+        endpoint = call->tries < CALL_TRIES ? cluster_pick(call->cluster, call->tried) : NULL;
         if (!endpoint) {
             fail(call, call->tries ? call->failure : CALL_UNAVAILABLE,
                  call->tries ? call->detail : "it has no endpoints");
             return false;
         }
         size_t index = (size_t)(endpoint - call->cluster->endpoints);
-        call->tried |= index < 64 ? (uint64_t)1 << index : ~(uint64_t)0;
+        call->tried |= index < 64 ? (uint64_t)1 << index : 0;
     } while (!try_endpoint(call, endpoint, false));
     return !http1_client_is_connected(call->client) || send_head(call);
 }
@@ -214,7 +217,7 @@ static void on_failed(void *owner, enum client_failure failure, const char *deta
     switch (failure) {
     case CLIENT_CONNECT:
     case CLIENT_CONNECT_TIMEOUT:
-        not_connected(call, failure == CLIENT_CONNECT ? CALL_UNREACHABLE : CALL_TIMEOUT, detail);
+        not_connected(call, failure == CLIENT_CONNECT ? CALL_UNREACHABLE : CALL_TIMEOUT, detail, true);
         try(call);
         return;
     case CLIENT_CLOSED_UNUSED:

@@ -2,8 +2,8 @@
  * streamed, the deadlines kept.
  *
  * It has an owner and callbacks, not a request: proxying is one user, composing, token checks and probes are others. A
- * try is repeated, on another endpoint or a new connection, only while nothing of the answer was passed on and the
- * request can be sent whole again.
+ * try is repeated, on another endpoint while no connection was made, or on a new connection after the keep-alive race,
+ * only while nothing of the answer came and nothing of the body is gone.
  */
 #ifndef UPSTREAM_CALL_H
 #define UPSTREAM_CALL_H
@@ -16,7 +16,10 @@ enum call_failure {
     CALL_CLOSED,      /* the connection was closed instead of, or in the middle of, an answer */
     CALL_MALFORMED,   /* the answer isn't HTTP */
     CALL_TIMEOUT,
+    CALL_TOO_LARGE, /* the request's head doesn't fit */
 };
+
+enum { CALL_TRIES = 8 }; /* endpoints that are tried at most, when they can't be connected to */
 
 struct call;
 
@@ -38,8 +41,9 @@ struct call {
     struct cluster *cluster;
     const struct call_events *events;
     void *owner;
-    struct arena *arena; /* the owner's; the answer's head lies in it */
-    struct endpoint *endpoint;
+    struct arena *arena;         /* the owner's; the answer's head lies in it */
+    struct endpoint *endpoint;   /* NULL: none now */
+    struct endpoint *last;       /* the one tried last, or NULL */
     struct http1_client *client; /* NULL: none now */
     struct timer total;
     uint64_t tried; /* endpoints that were tried, a bit each */

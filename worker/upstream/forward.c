@@ -16,6 +16,9 @@ static void line(struct buf *head, struct str name, struct str value)
     BUF_LITERAL(head, "\r\n");
 }
 
+/* Where a request came from is only a trusted proxy's to say. */
+static const uint64_t of_trusted = (uint64_t)1 << FIELD_FORWARDED | (uint64_t)1 << FIELD_X_REAL_IP;
+
 /* All lines of a field that came, joined, each followed by ", ". */
 static void join(const struct fields *fields, enum field_id id, struct buf *head)
 {
@@ -28,11 +31,9 @@ static void join(const struct fields *fields, enum field_id id, struct buf *head
         }
 }
 
-/* Only a trusted proxy's word on where the request came from goes on. */
-static void forwarded(struct request *request, struct buf *head)
+static void forwarded(struct request *request, bool trusted, struct buf *head)
 {
     const struct request_head *from = request->head;
-    bool trusted = site_trusts(request->worker->site, request->exchange->peer);
     struct str proto = fields_value(&from->fields, FIELD_X_FORWARDED_PROTO);
     struct str host = fields_value(&from->fields, FIELD_X_FORWARDED_HOST);
     char client[ADDRESS_TEXT_SIZE];
@@ -49,12 +50,14 @@ static void forwarded(struct request *request, struct buf *head)
 void forward_fields(struct request *request, struct buf *head)
 {
     const struct fields *fields = &request->head->fields;
+    bool trusted = site_trusts(request->worker->site, request->exchange->peer);
+    uint64_t left_out = trusted ? ours : ours | of_trusted;
     for (unsigned i = 0; i < fields->count; i++) {
         const struct field *field = &fields->items[i];
-        if (!(ours >> field->id & 1) && field_forwards(field))
+        if (!(left_out >> field->id & 1) && field_forwards(field))
             line(head, field->name, field->value);
     }
-    forwarded(request, head);
+    forwarded(request, trusted, head);
     line(head, STR("X-Request-Id"), request->id);
     BUF_LITERAL(head, "Via: ");
     join(fields, FIELD_VIA, head);

@@ -10,7 +10,7 @@ struct request;
 /* The request's fields for an upstream, each line with its CRLF; not Host, not framing. */
 void forward_fields(struct request *request, struct buf *head);
 
-/* Via and Date on request->response, which came from an upstream. */
+/* Via on request->response, which came from an upstream. */
 void forward_answer(struct request *request);
 
 #endif
