@@ -220,8 +220,7 @@ static void the_life_of_a_child(void **state)
     expect(SAID_DRAIN, 5000);
     assert_int_equal(slot->state, SLOT_DRAINING);
     channel_tell(channel, CHANNEL_DRAIN, 100); /* once */
-    channel_tell(channel, CHANNEL_GO, 0);
-    expect(SAID_GO, SLOT_DRAINING);
+    channel_tell(channel, CHANNEL_GO, 0);      /* too late: not told, a process that drains takes nothing */
     channel_tell(channel, CHANNEL_STOP, 0);
     expect(SAID_STOP, 0);
     expect_exit(0);
