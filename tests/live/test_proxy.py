@@ -1,11 +1,13 @@
 """Peers that misbehave, and what must not be lost or confused on the way: each was a fault once."""
 import os
+import select
 import socket
 import threading
 
-from gatehouse import Case, answer
+from gatehouse import Case, answer, wait_until
 from peers import Reader
 
+UUIDV7 = r"^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$"
 ALL = '{ name = "a"; routes = ( { match = { prefix = "/"; }; proxy = { upstream = "origin"; }; } ); }'
 
 
@@ -201,3 +203,74 @@ class Proxy(Case):
             gateway.reload()
             with self.assertRaises(ConnectionResetError):
                 client.reader.to_end()
+
+    def test_time_outs_between_bytes_and_in_total(self):
+        def drip(sock):
+            Reader(sock).message(True)
+            sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
+            while True:
+                sock.sendall(b"x")
+                if select.select([sock], [], [], 0.05)[0]:
+                    return
+
+        def stall(sock):
+            Reader(sock).message(True)
+            sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nx")
+            sock.recv(1)
+        for serve, setting, says in ((drip, 'total = "500ms"; idle = "10s";', "total time-out"),
+                                     (stall, 'idle = "300ms";', "idle time-out")):
+            gateway = self.gateway(workers=1, apis=ALL, upstreams=f"""
+                origin = {{ endpoints = ( "{self.raw(serve).text}" ); timeout = {{ {setting} }}; }};""")
+            with gateway.client() as client:
+                client.send_head("GET", "/")
+                with self.assertRaises((EOFError, ConnectionResetError)):
+                    client.answer()
+            wait_until(lambda: gateway.status()["stats"]["upstream_timeouts"] == 1, says)
+            gateway.stop()
+
+    def test_id_of_a_trusted_proxy_only(self):
+        origin = self.origin()
+        for trusted, expected in (("127.0.0.0/8", "id_1.2-3"), ("10.0.0.0/8", None)):
+            gateway = self.proxy(origin.text, extra=f'trusted_proxies = "{trusted}";')
+            got = gateway.get("/", fields=[("X-Request-Id", "id_1.2-3")]).get("X-Request-Id")
+            self.assertEqual(origin.requests[-1].get("X-Request-Id"), got)
+            if expected:
+                self.assertEqual(got, expected)
+                bad = gateway.get("/", fields=[("X-Request-Id", "no good")]).get("X-Request-Id")
+                self.assertRegex(bad, UUIDV7)
+            else:
+                self.assertRegex(got, UUIDV7)
+            gateway.stop()
+
+    def test_least_goes_where_less_is_in_progress(self):
+        release = threading.Event()
+
+        def serve(request, sock):
+            if request.target == "/hold":
+                release.wait(20)
+            return answer()
+        first, second = self.origin(serve), self.origin(serve)
+        gateway = self.gateway(workers=1, apis=ALL, upstreams=f"""
+            origin = {{ endpoints = ( "{first.text}", "{second.text}" ); balance = "least"; }};""")
+        with gateway.client() as held:
+            held.send_head("GET", "/hold")
+            wait_until(lambda: len(first.requests) + len(second.requests) == 1, "the held request")
+            busy, free = (first, second) if first.requests else (second, first)
+            for _ in range(6):
+                gateway.get("/quick")
+            self.assertEqual((len(busy.requests), len(free.requests)), (1, 6))
+            release.set()
+            self.assertEqual(held.answer().status, 200)
+
+    def test_formats_of_the_access_log(self):
+        for setting, pattern in (
+                ('format = "combined";', r'127\.0\.0\.1 - - \[20.*\] "GET /a\?b HTTP/1\.1" 204 \d+ "-" "x\\x22y"'),
+                ('format = "template"; template = "${method} ${status} ${header.user-agent} ${cookie.c:-none}";',
+                 r'GET 204 x\\x22y none')):
+            gateway = self.gateway(workers=1, log=f"""log = {{ error = "gatehouse.error.log";
+                access = {{ file = "gatehouse.access.log"; {setting} }}; }};""",
+                apis='{ name = "a"; routes = ( { match = { path = "/a"; }; respond = 204; } ); }')
+            gateway.get("/a?b", fields=[("User-Agent", 'x"y')])
+            gateway.stop()
+            with open(os.path.join(self.folder, "gatehouse.access.log"), encoding="utf-8") as file:
+                self.assertRegex(file.read(), pattern)
