@@ -1,64 +1,22 @@
-/* http1_server: a client's connection that speaks HTTP/1. */
+/* http1_server: a client's connection that speaks HTTP/1: its life, and the reading of requests. Answering is in
+ * http1_answer.c.
+ */
 #include "worker/http/http1_server.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #include "shared/base/log.h"
-#include "worker/codec/chunked.h"
-#include "worker/http/parse.h"
-#include "worker/net/connection.h"
+#include "worker/http/http1_server_state.h"
 
 enum {
-    DISCARD_MAX = 65536,    /* bytes of an unread body that are worth reading to keep the connection */
     LINGER_MS = 2000,       /* how long a client that is refused may go on sending */
     LINGER_BYTES = 1 << 20, /* and how much */
     DRAIN_IDLE_MS =
         5000, /* how long an idle connection is kept while draining: its next request may be under way */
 };
 
-enum phase {
-    PHASE_HEAD,    /* waits for a request's head */
-    PHASE_ACTIVE,  /* an exchange is in progress */
-    PHASE_DISCARD, /* the answer is sent, the rest of the request's body is read to keep the connection */
-    PHASE_LINGER,  /* the answer is sent, the rest is read so that the client sees the answer, not a reset */
-};
-
-struct http1_server {
-    struct connection connection;
-    struct http_service *service;
-    struct exchange exchange;
-    struct address peer;
-    struct head_scan scan;
-    enum phase phase;
-    enum framing framing; /* of the request's body */
-    uint64_t left;        /* of a body with a length, of what is discarded; of a chunked one: what came */
-    struct chunked *chunked;
-    uint64_t sent_before; /* connection.sent when the exchange began */
-    uint64_t sent_seen;   /* connection.sent when the send time-out was last set */
-    bool keep_alive;      /* as the answer said */
-    bool out_chunked;
-    bool out_nothing; /* a body must not be sent */
-    bool response_done;
-    bool continued;  /* 100 was sent, or is not wanted */
-    bool head_begun; /* bytes of the next head came */
-    bool last;       /* the request can't be read to its end: nothing follows on this connection */
-};
-
-static const struct exchange_ops ops;
-
-static struct http1_server *server_of(struct connection *connection)
-{
-    return CONTAINER_OF(connection, struct http1_server, connection);
-}
-
-static struct http1_server *server_of_exchange(struct exchange *exchange)
-{
-    return CONTAINER_OF(exchange, struct http1_server, exchange);
-}
-
-static void close_server(struct http1_server *server, bool reset)
+void http1_server_close(struct http1_server *server, bool reset)
 {
     struct http_service *service = server->service;
     if (server->connection.closed)
@@ -76,11 +34,11 @@ static void gone(struct http1_server *server)
     bool cut = server->phase == PHASE_ACTIVE && server->exchange.response_started;
     if (server->phase == PHASE_ACTIVE)
         server->service->events->on_gone(&server->exchange);
-    close_server(server, cut);
+    http1_server_close(server, cut);
 }
 
 /* What an exchange waits for of its client: to take more of the answer, or to send more of the body. */
-static void set_timer(struct http1_server *server)
+void http1_server_set_timer(struct http1_server *server)
 {
     struct connection *connection = &server->connection;
     if (connection->blocked) {
@@ -111,7 +69,7 @@ static void linger(struct http1_server *server)
     server->left = LINGER_BYTES;
     connection_shutdown(&server->connection);
     if (server->connection.eof) {
-        close_server(server, false);
+        http1_server_close(server, false);
         return;
     }
     connection_timeout(&server->connection, LINGER_MS);
@@ -124,7 +82,7 @@ static void finish(struct http1_server *server)
     struct exchange *exchange = &server->exchange;
     server->service->events->on_sent(exchange);
     if (!server->keep_alive && exchange->body_done) {
-        close_server(server, false);
+        http1_server_close(server, false);
     } else if (!server->keep_alive) {
         service_arena_give(server->service, &exchange->arena);
         linger(server);
@@ -139,7 +97,7 @@ static void finish(struct http1_server *server)
     }
 }
 
-static void response_complete(struct http1_server *server)
+void http1_server_complete(struct http1_server *server)
 {
     server->response_done = true;
     if (connection_flush(&server->connection))
@@ -159,7 +117,7 @@ static void begin(struct http1_server *server)
     server->keep_alive = server->out_chunked = server->out_nothing = server->response_done = false;
     server->last = false;
     server->continued = true;
-    exchange->ops = &ops;
+    exchange->ops = &http1_answer_ops;
     exchange->owner = NULL;
     exchange->arena = service_arena_take(service);
     exchange->head = arena_alloc(exchange->arena, sizeof *exchange->head);
@@ -275,7 +233,7 @@ static void body_bytes(struct http1_server *server, const char *data, size_t len
     if (exchange->body_done) {
         connection_stop(&server->connection);
         if (!server->connection.blocked)
-            set_timer(server);
+            http1_server_set_timer(server);
     }
     if (server->phase == PHASE_ACTIVE)
         server->service->events->on_body(exchange, data, length, exchange->body_done);
@@ -326,7 +284,7 @@ static size_t read_discarded(struct http1_server *server, size_t length)
     if (server->left > 0)
         return taken;
     if (server->phase == PHASE_LINGER) {
-        close_server(server, true);
+        http1_server_close(server, true);
         return length;
     }
     server->exchange.body_done = true;
@@ -349,7 +307,7 @@ static size_t on_data(struct connection *connection, char *data, size_t length)
             break;
         case PHASE_ACTIVE:
             if (!connection->blocked)
-                set_timer(server);
+                http1_server_set_timer(server);
             step = server->framing == FRAMING_CHUNKED ? read_chunked(server, data + taken, length - taken)
                                                       : read_length(server, data + taken, length - taken);
             break;
@@ -379,7 +337,7 @@ static void on_error(struct connection *connection, int error)
 static void on_blocked(struct connection *connection)
 {
     struct http1_server *server = server_of(connection);
-    set_timer(server);
+    http1_server_set_timer(server);
     if (server->phase == PHASE_ACTIVE && !server->response_done)
         server->service->events->on_blocked(&server->exchange);
 }
@@ -389,7 +347,7 @@ static void on_drained(struct connection *connection)
     struct http1_server *server = server_of(connection);
     if (server->phase != PHASE_ACTIVE)
         return;
-    set_timer(server);
+    http1_server_set_timer(server);
     if (server->response_done)
         finish(server);
     else
@@ -402,7 +360,7 @@ static void on_timeout(struct connection *connection)
     if (server->phase == PHASE_HEAD && server->head_begun) {
         refuse(server, 408, "the request's head took too long");
     } else if (connection->blocked && connection->sent != server->sent_seen) {
-        set_timer(server); /* slow, but not stalled */
+        http1_server_set_timer(server); /* slow, but not stalled */
     } else if (server->phase == PHASE_ACTIVE && !connection->blocked) {
         server->last = true;
         connection_stop(connection);
@@ -419,171 +377,6 @@ static const struct connection_events connection_events = {
     .on_blocked = on_blocked,
     .on_drained = on_drained,
     .on_timeout = on_timeout,
-};
-
-/* --- answering --- */
-
-static void write_fields(struct buf *out, const struct fields *fields)
-{
-    for (unsigned i = 0; i < fields->count; i++) {
-        const struct field *field = &fields->items[i];
-        if (!field_forwards(field))
-            continue;
-        buf_str_add(out, field->name);
-        BUF_LITERAL(out, ": ");
-        buf_str_add(out, field->value);
-        BUF_LITERAL(out, "\r\n");
-    }
-}
-
-static void write_status(struct buf *out, const struct response_head *head)
-{
-    BUF_LITERAL(out, "HTTP/1.1 ");
-    buf_u64(out, head->status);
-    buf_char(out, ' ');
-    buf_str_add(out, head->reason.length ? head->reason : status_reason(head->status));
-    BUF_LITERAL(out, "\r\n");
-}
-
-/* Whether the connection goes on after this answer. */
-static bool will_keep_alive(const struct http1_server *server)
-{
-    const struct exchange *exchange = &server->exchange;
-    if (server->service->draining || !server->service->keepalive_timeout || !exchange->head->keep_alive ||
-        exchange->refusal || server->last)
-        return false;
-    return exchange->body_done ||
-           (server->framing == FRAMING_LENGTH && server->continued && server->left <= DISCARD_MAX);
-}
-
-/* How the answer's body is delimited (RFC 9112, section 6), and whether the connection persists. */
-static void write_framing(struct http1_server *server, struct buf *out, const struct response_head *head)
-{
-    const struct request_head *request = server->exchange.head;
-    server->keep_alive = will_keep_alive(server);
-    server->out_nothing = response_bodyless(request->method, head->status);
-    if (head->body == BODY_LENGTH && head->status != 204) {
-        BUF_LITERAL(out, "Content-Length: ");
-        buf_u64(out, head->length);
-        BUF_LITERAL(out, "\r\n");
-    } else if (head->body == BODY_NONE && !server->out_nothing) {
-        BUF_LITERAL(out, "Content-Length: 0\r\n");
-    } else if (head->body == BODY_STREAM && !server->out_nothing) {
-        server->out_chunked = request->version >= 11;
-        if (server->out_chunked)
-            BUF_LITERAL(out, "Transfer-Encoding: chunked\r\n");
-        else
-            server->keep_alive = false;
-    }
-    if (!server->keep_alive)
-        BUF_LITERAL(out, "Connection: close\r\n");
-    else if (request->version == 10)
-        BUF_LITERAL(out, "Connection: keep-alive\r\n");
-}
-
-static void respond(struct exchange *exchange, const struct response_head *head, bool last)
-{
-    struct http1_server *server = server_of_exchange(exchange);
-    struct buf out = connection_reserve(&server->connection, NET_READ);
-    exchange->response_started = true;
-    write_status(&out, head);
-    write_fields(&out, &head->fields);
-    if (!fields_get(&head->fields, FIELD_DATE)) {
-        BUF_LITERAL(&out, "Date: ");
-        buf_str_add(&out, service_date(server->service));
-        BUF_LITERAL(&out, "\r\n");
-    }
-    write_framing(server, &out, head);
-    BUF_LITERAL(&out, "\r\n");
-    if (out.overflow) {
-        log_error("an answer's head is larger than fits (%d bytes do): the connection was cut", NET_READ);
-        connection_fail(&server->connection, EMSGSIZE);
-        return;
-    }
-    connection_commit(&server->connection, &out);
-    if (last)
-        response_complete(server);
-}
-
-static void interim(struct exchange *exchange, const struct response_head *head)
-{
-    struct http1_server *server = server_of_exchange(exchange);
-    if (exchange->head->version < 11)
-        return; /* RFC 9110, section 15.2 */
-    struct buf out = connection_reserve(&server->connection, NET_READ);
-    write_status(&out, head);
-    write_fields(&out, &head->fields);
-    BUF_LITERAL(&out, "\r\n");
-    if (!out.overflow)
-        connection_commit(&server->connection, &out);
-    connection_flush(&server->connection);
-}
-
-static void write_body(struct exchange *exchange, const char *data, size_t length, bool last)
-{
-    struct http1_server *server = server_of_exchange(exchange);
-    struct connection *connection = &server->connection;
-    if (!server->out_nothing && length) {
-        if (server->out_chunked) {
-            char line[24];
-            struct buf size = buf_on(line, sizeof line);
-            buf_hex(&size, length, 0);
-            BUF_LITERAL(&size, "\r\n");
-            connection_send(connection, size.data, size.length);
-        }
-        connection_send(connection, data, length);
-        if (server->out_chunked)
-            connection_send(connection, "\r\n", 2);
-    }
-    if (!last)
-        return;
-    if (server->out_chunked)
-        connection_send(connection, "0\r\n\r\n", 5);
-    response_complete(server);
-}
-
-static void read_body(struct exchange *exchange, bool on)
-{
-    struct http1_server *server = server_of_exchange(exchange);
-    struct connection *connection = &server->connection;
-    if (exchange->body_done)
-        return;
-    if (!on) {
-        connection_stop(connection);
-        if (!connection->blocked)
-            set_timer(server);
-        return;
-    }
-    if (!server->continued && !exchange->response_started) {
-        /* A body that is there already needs no invitation. */
-        if (!connection->held)
-            connection_send(connection, "HTTP/1.1 100 Continue\r\n\r\n", 25);
-        server->continued = true;
-        connection_flush(connection);
-    }
-    connection_start(connection);
-    if (!connection->blocked)
-        set_timer(server);
-}
-
-static void abort_exchange(struct exchange *exchange)
-{
-    close_server(server_of_exchange(exchange), exchange->response_started);
-}
-
-static uint64_t sent(const struct exchange *exchange)
-{
-    const struct http1_server *server = CONTAINER_OF(exchange, struct http1_server, exchange);
-    return server->connection.sent - server->sent_before;
-}
-
-static const struct exchange_ops ops = {
-    .sent = sent,
-    .respond = respond,
-    .interim = interim,
-    .write = write_body,
-    .read = read_body,
-    .abort = abort_exchange,
 };
 
 /* --- life --- */

@@ -1,0 +1,168 @@
+/* http1_answer: the answering half of a client's HTTP/1 connection: the operations that an exchange offers its owner. */
+#include <errno.h>
+
+#include "shared/base/log.h"
+#include "worker/http/http1_server_state.h"
+
+static void write_fields(struct buf *out, const struct fields *fields)
+{
+    for (unsigned i = 0; i < fields->count; i++) {
+        const struct field *field = &fields->items[i];
+        if (!field_forwards(field))
+            continue;
+        buf_str_add(out, field->name);
+        BUF_LITERAL(out, ": ");
+        buf_str_add(out, field->value);
+        BUF_LITERAL(out, "\r\n");
+    }
+}
+
+static void write_status(struct buf *out, const struct response_head *head)
+{
+    BUF_LITERAL(out, "HTTP/1.1 ");
+    buf_u64(out, head->status);
+    buf_char(out, ' ');
+    buf_str_add(out, head->reason.length ? head->reason : status_reason(head->status));
+    BUF_LITERAL(out, "\r\n");
+}
+
+/* Whether the connection goes on after this answer. */
+static bool will_keep_alive(const struct http1_server *server)
+{
+    const struct exchange *exchange = &server->exchange;
+    if (server->service->draining || !server->service->keepalive_timeout || !exchange->head->keep_alive ||
+        exchange->refusal || server->last)
+        return false;
+    return exchange->body_done ||
+           (server->framing == FRAMING_LENGTH && server->continued && server->left <= DISCARD_MAX);
+}
+
+/* How the answer's body is delimited (RFC 9112, section 6), and whether the connection persists. */
+static void write_framing(struct http1_server *server, struct buf *out, const struct response_head *head)
+{
+    const struct request_head *request = server->exchange.head;
+    server->keep_alive = will_keep_alive(server);
+    server->out_nothing = response_bodyless(request->method, head->status);
+    if (head->body == BODY_LENGTH && head->status != 204) {
+        BUF_LITERAL(out, "Content-Length: ");
+        buf_u64(out, head->length);
+        BUF_LITERAL(out, "\r\n");
+    } else if (head->body == BODY_NONE && !server->out_nothing) {
+        BUF_LITERAL(out, "Content-Length: 0\r\n");
+    } else if (head->body == BODY_STREAM && !server->out_nothing) {
+        server->out_chunked = request->version >= 11;
+        if (server->out_chunked)
+            BUF_LITERAL(out, "Transfer-Encoding: chunked\r\n");
+        else
+            server->keep_alive = false;
+    }
+    if (!server->keep_alive)
+        BUF_LITERAL(out, "Connection: close\r\n");
+    else if (request->version == 10)
+        BUF_LITERAL(out, "Connection: keep-alive\r\n");
+}
+
+static void respond(struct exchange *exchange, const struct response_head *head, bool last)
+{
+    struct http1_server *server = server_of_exchange(exchange);
+    struct buf out = connection_reserve(&server->connection, NET_READ);
+    exchange->response_started = true;
+    write_status(&out, head);
+    write_fields(&out, &head->fields);
+    if (!fields_get(&head->fields, FIELD_DATE)) {
+        BUF_LITERAL(&out, "Date: ");
+        buf_str_add(&out, service_date(server->service));
+        BUF_LITERAL(&out, "\r\n");
+    }
+    write_framing(server, &out, head);
+    BUF_LITERAL(&out, "\r\n");
+    if (out.overflow) {
+        log_error("an answer's head is larger than fits (%d bytes do): the connection was cut", NET_READ);
+        connection_fail(&server->connection, EMSGSIZE);
+        return;
+    }
+    connection_commit(&server->connection, &out);
+    if (last)
+        http1_server_complete(server);
+}
+
+static void interim(struct exchange *exchange, const struct response_head *head)
+{
+    struct http1_server *server = server_of_exchange(exchange);
+    if (exchange->head->version < 11)
+        return; /* RFC 9110, section 15.2 */
+    struct buf out = connection_reserve(&server->connection, NET_READ);
+    write_status(&out, head);
+    write_fields(&out, &head->fields);
+    BUF_LITERAL(&out, "\r\n");
+    if (!out.overflow)
+        connection_commit(&server->connection, &out);
+    connection_flush(&server->connection);
+}
+
+static void write_body(struct exchange *exchange, const char *data, size_t length, bool last)
+{
+    struct http1_server *server = server_of_exchange(exchange);
+    struct connection *connection = &server->connection;
+    if (!server->out_nothing && length) {
+        if (server->out_chunked) {
+            char line[24];
+            struct buf size = buf_on(line, sizeof line);
+            buf_hex(&size, length, 0);
+            BUF_LITERAL(&size, "\r\n");
+            connection_send(connection, size.data, size.length);
+        }
+        connection_send(connection, data, length);
+        if (server->out_chunked)
+            connection_send(connection, "\r\n", 2);
+    }
+    if (!last)
+        return;
+    if (server->out_chunked)
+        connection_send(connection, "0\r\n\r\n", 5);
+    http1_server_complete(server);
+}
+
+static void read_body(struct exchange *exchange, bool on)
+{
+    struct http1_server *server = server_of_exchange(exchange);
+    struct connection *connection = &server->connection;
+    if (exchange->body_done)
+        return;
+    if (!on) {
+        connection_stop(connection);
+        if (!connection->blocked)
+            http1_server_set_timer(server);
+        return;
+    }
+    if (!server->continued && !exchange->response_started) {
+        /* A body that is there already needs no invitation. */
+        if (!connection->held)
+            connection_send(connection, "HTTP/1.1 100 Continue\r\n\r\n", 25);
+        server->continued = true;
+        connection_flush(connection);
+    }
+    connection_start(connection);
+    if (!connection->blocked)
+        http1_server_set_timer(server);
+}
+
+static void abort_exchange(struct exchange *exchange)
+{
+    http1_server_close(server_of_exchange(exchange), exchange->response_started);
+}
+
+static uint64_t sent(const struct exchange *exchange)
+{
+    const struct http1_server *server = CONTAINER_OF(exchange, struct http1_server, exchange);
+    return server->connection.sent - server->sent_before;
+}
+
+const struct exchange_ops http1_answer_ops = {
+    .sent = sent,
+    .respond = respond,
+    .interim = interim,
+    .write = write_body,
+    .read = read_body,
+    .abort = abort_exchange,
+};

@@ -1,0 +1,69 @@
+/* http1_server_state: a client's connection that speaks HTTP/1, as its two halves share it: reading requests
+ * (http1_server.c) and answering them (http1_answer.c). Nobody else includes it.
+ */
+#ifndef HTTP_HTTP1_SERVER_STATE_H
+#define HTTP_HTTP1_SERVER_STATE_H
+
+#include "worker/codec/chunked.h"
+#include "worker/http/http1_server.h"
+#include "worker/http/parse.h"
+#include "worker/net/connection.h"
+
+enum {
+    DISCARD_MAX = 65536, /* bytes of an unread body that are worth reading to keep the connection */
+};
+
+enum phase {
+    PHASE_HEAD,    /* waits for a request's head */
+    PHASE_ACTIVE,  /* an exchange is in progress */
+    PHASE_DISCARD, /* the answer is sent, the rest of the request's body is read to keep the connection */
+    PHASE_LINGER,  /* the answer is sent, the rest is read so that the client sees the answer, not a reset */
+};
+
+struct http1_server {
+    struct connection connection;
+    struct http_service *service;
+    struct exchange exchange;
+    struct address peer;
+    struct head_scan scan;
+    enum phase phase;
+    enum framing framing; /* of the request's body */
+    uint64_t left;        /* of a body with a length, of what is discarded; of a chunked one: what came */
+    struct chunked *chunked;
+    uint64_t sent_before; /* connection.sent when the exchange began */
+    uint64_t sent_seen;   /* connection.sent when the send time-out was last set */
+    bool keep_alive;      /* as the answer said */
+    bool out_chunked;
+    bool out_nothing; /* a body must not be sent */
+    bool response_done;
+    bool continued;  /* 100 was sent, or is not wanted */
+    bool head_begun; /* bytes of the next head came */
+    bool last;       /* the request can't be read to its end: nothing follows on this connection */
+};
+
+static inline struct http1_server *server_of(struct connection *connection)
+{
+    return CONTAINER_OF(connection, struct http1_server, connection);
+}
+
+static inline struct http1_server *server_of_exchange(struct exchange *exchange)
+{
+    return CONTAINER_OF(exchange, struct http1_server, exchange);
+}
+
+/* --- reading, for the answering half --- */
+
+/* Ends the connection and with it the exchange; no event follows. `reset`: the client gets RST. */
+void http1_server_close(struct http1_server *server, bool reset);
+
+/* What an exchange waits for of its client now: to take more of the answer, or to send more of the body. */
+void http1_server_set_timer(struct http1_server *server);
+
+/* All of the answer is gathered: it is sent, and the exchange ends when the kernel has it. */
+void http1_server_complete(struct http1_server *server);
+
+/* --- answering, for the reading half --- */
+
+extern const struct exchange_ops http1_answer_ops;
+
+#endif
