@@ -11,12 +11,16 @@ static const char hex_digits[] = "0123456789abcdef";
 
 void buf_u64(struct buf *buf, uint64_t value)
 {
-    char digits[20]; /* of 2^64 - 1 */
-    size_t at = sizeof(digits);
-    do
-        digits[--at] = (char)('0' + value % 10);
-    while (value /= 10);
-    buf_add(buf, digits + at, sizeof(digits) - at);
+    unsigned digits = 1;
+    for (uint64_t rest = value; rest >= 10; rest /= 10)
+        digits++;
+    if (digits > buf->size - buf->length) {
+        buf->overflow = true;
+        return;
+    }
+    buf->length += digits;
+    for (char *at = buf->data + buf->length; digits; digits--, value /= 10)
+        *--at = (char)('0' + value % 10);
 }
 
 void buf_hex(struct buf *buf, uint64_t value, unsigned digits)

@@ -4,24 +4,13 @@
 #include "shared/base/log.h"
 #include "worker/http/http1_server_state.h"
 
-static void write_fields(struct buf *out, const struct fields *fields)
-{
-    for (unsigned i = 0; i < fields->count; i++) {
-        const struct field *field = &fields->items[i];
-        if (!field_forwards(field))
-            continue;
-        buf_str_add(out, field->name);
-        BUF_LITERAL(out, ": ");
-        buf_str_add(out, field->value);
-        BUF_LITERAL(out, "\r\n");
-    }
-}
-
 static void write_status(struct buf *out, const struct response_head *head)
 {
-    BUF_LITERAL(out, "HTTP/1.1 ");
-    buf_u64(out, head->status);
-    buf_char(out, ' ');
+    char line[] = "HTTP/1.1 nnn ";
+    line[9] = (char)('0' + head->status / 100 % 10);
+    line[10] = (char)('0' + head->status / 10 % 10);
+    line[11] = (char)('0' + head->status % 10);
+    buf_add(out, line, sizeof line - 1);
     buf_str_add(out, head->reason.length ? head->reason : status_reason(head->status));
     BUF_LITERAL(out, "\r\n");
 }
@@ -68,7 +57,7 @@ static void respond(struct exchange *exchange, const struct response_head *head,
     struct buf out = connection_reserve(&server->connection, NET_READ);
     exchange->response_started = true;
     write_status(&out, head);
-    write_fields(&out, &head->fields);
+    fields_write(&head->fields, 0, &out);
     if (!fields_get(&head->fields, FIELD_DATE)) {
         BUF_LITERAL(&out, "Date: ");
         buf_str_add(&out, service_date(server->service));
@@ -93,7 +82,7 @@ static void interim(struct exchange *exchange, const struct response_head *head)
         return; /* RFC 9110, section 15.2 */
     struct buf out = connection_reserve(&server->connection, NET_READ);
     write_status(&out, head);
-    write_fields(&out, &head->fields);
+    fields_write(&head->fields, 0, &out);
     BUF_LITERAL(&out, "\r\n");
     if (!out.overflow)
         connection_commit(&server->connection, &out);

@@ -3,21 +3,14 @@
 
 #include <assert.h>
 
-#define HOP FIELD_HOP
-#define ONE FIELD_ONE
-static const struct {
-    struct str name;
-    unsigned flags;
-} known[FIELD_COUNT] = {
-    [FIELD_OTHER] = {{"", 0}, 0},
-#define FIELD(id, name, flags) [FIELD_##id] = {{name, sizeof(name) - 1}, flags},
+static const struct str known[FIELD_COUNT] = {
+    [FIELD_OTHER] = {"", 0},
+#define FIELD(id, name, flags) [FIELD_##id] = {name, sizeof(name) - 1},
 #include "worker/http/fields.def"
 #undef FIELD
 };
-#undef HOP
-#undef ONE
 
-/* Known names by length and last letter: few share a place, and a name that is not known mostly ends here. */
+/* Known names by length, first and last letter: few share a place, and a name that is not known mostly ends here. */
 enum { PLACES = 256 };
 static uint8_t first_of[PLACES]; /* an identifier, or 0 */
 static uint8_t next_of[FIELD_COUNT];
@@ -32,10 +25,35 @@ static unsigned place_of(struct str name)
 __attribute__((constructor)) static void build_places(void)
 {
     for (unsigned id = 1; id < FIELD_COUNT; id++) {
-        unsigned place = place_of(known[id].name);
+        unsigned place = place_of(known[id]);
         next_of[id] = first_of[place];
         first_of[place] = (uint8_t)id;
     }
+}
+
+#define UPPER_TO_LOWER UINT64_C(0x2020202020202020)
+
+static inline uint64_t folded(const char *at)
+{
+    uint64_t word;
+    memcpy(&word, at, sizeof word);
+    return word | UPPER_TO_LOWER;
+}
+
+/* Whether a name, in any case, is a known one of the same length. Known names have lower-case letters, digits and hyphens:
+ * but for the letters' case, only controls fold to these, and no name has controls. */
+static bool is_known(const char *name, const char *lower, size_t length)
+{
+    if (length < 8) {
+        for (size_t i = 0; i < length; i++)
+            if ((name[i] | 0x20) != lower[i])
+                return false;
+        return true;
+    }
+    for (size_t i = 0; i + 8 < length; i += 8)
+        if (folded(name + i) != folded(lower + i))
+            return false;
+    return folded(name + length - 8) == folded(lower + length - 8);
 }
 
 enum field_id field_id_of(struct str name)
@@ -43,14 +61,9 @@ enum field_id field_id_of(struct str name)
     if (name.length == 0)
         return FIELD_OTHER;
     for (unsigned id = first_of[place_of(name)]; id; id = next_of[id])
-        if (str_case_eq(known[id].name, name))
+        if (known[id].length == name.length && is_known(name.data, known[id].data, name.length))
             return id;
     return FIELD_OTHER;
-}
-
-unsigned field_flags(enum field_id id)
-{
-    return known[id].flags;
 }
 
 enum method method_of(struct str text)
@@ -104,7 +117,7 @@ void fields_add_known(struct fields *fields, struct arena *arena, enum field_id 
         fields->items = items;
         fields->capacity = capacity;
     }
-    fields->items[fields->count++] = (struct field){name, value, id};
+    fields->items[fields->count++] = (struct field){name, value, id, false};
     fields->present |= (uint64_t)1 << id;
 }
 
@@ -125,64 +138,39 @@ void fields_remove(struct fields *fields, enum field_id id)
     fields->present &= ~((uint64_t)1 << id);
 }
 
+void fields_write(const struct fields *fields, uint64_t leave_out, struct buf *out)
+{
+    const struct field *field = fields->items, *end = field + fields->count;
+    while (field < end) {
+        if (leave_out >> field->id & 1 || !field_forwards(field)) {
+            field++;
+            continue;
+        }
+        if (!field->line) {
+            buf_str_add(out, field->name);
+            BUF_LITERAL(out, ": ");
+            buf_str_add(out, field->value);
+            BUF_LITERAL(out, "\r\n");
+            field++;
+            continue;
+        }
+        /* Lines that follow each other in memory are copied at once. */
+        const char *from = field->name.data, *to = from;
+        do {
+            to = field->value.data + field->value.length + 2;
+            field++;
+        } while (field < end && field->line && field->name.data == to && !(leave_out >> field->id & 1) &&
+                 field_forwards(field));
+        buf_add(out, from, (size_t)(to - from));
+    }
+}
+
 struct str status_reason(unsigned status)
 {
-    switch (status) {
-#define REASON(code, text) \
-    case code:             \
-        return STR(text);
-        REASON(100, "Continue")
-        REASON(101, "Switching Protocols")
-        REASON(103, "Early Hints")
-        REASON(200, "OK")
-        REASON(201, "Created")
-        REASON(202, "Accepted")
-        REASON(203, "Non-Authoritative Information")
-        REASON(204, "No Content")
-        REASON(205, "Reset Content")
-        REASON(206, "Partial Content")
-        REASON(300, "Multiple Choices")
-        REASON(301, "Moved Permanently")
-        REASON(302, "Found")
-        REASON(303, "See Other")
-        REASON(304, "Not Modified")
-        REASON(307, "Temporary Redirect")
-        REASON(308, "Permanent Redirect")
-        REASON(400, "Bad Request")
-        REASON(401, "Unauthorized")
-        REASON(402, "Payment Required")
-        REASON(403, "Forbidden")
-        REASON(404, "Not Found")
-        REASON(405, "Method Not Allowed")
-        REASON(406, "Not Acceptable")
-        REASON(407, "Proxy Authentication Required")
-        REASON(408, "Request Timeout")
-        REASON(409, "Conflict")
-        REASON(410, "Gone")
-        REASON(411, "Length Required")
-        REASON(412, "Precondition Failed")
-        REASON(413, "Content Too Large")
-        REASON(414, "URI Too Long")
-        REASON(415, "Unsupported Media Type")
-        REASON(416, "Range Not Satisfiable")
-        REASON(417, "Expectation Failed")
-        REASON(421, "Misdirected Request")
-        REASON(422, "Unprocessable Content")
-        REASON(425, "Too Early")
-        REASON(426, "Upgrade Required")
-        REASON(428, "Precondition Required")
-        REASON(429, "Too Many Requests")
-        REASON(431, "Request Header Fields Too Large")
-        REASON(451, "Unavailable For Legal Reasons")
-        REASON(500, "Internal Server Error")
-        REASON(501, "Not Implemented")
-        REASON(502, "Bad Gateway")
-        REASON(503, "Service Unavailable")
-        REASON(504, "Gateway Timeout")
-        REASON(505, "HTTP Version Not Supported")
-        REASON(507, "Insufficient Storage")
+    static const struct str reasons[600] = {
+#define REASON(code, text) [code] = {text, sizeof(text) - 1},
+#include "worker/http/reasons.def"
 #undef REASON
-    default:
-        return STR("Unknown");
-    }
+    };
+    return status < 600 && reasons[status].data ? reasons[status] : STR("Unknown");
 }

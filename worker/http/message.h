@@ -6,7 +6,7 @@
 #define HTTP_MESSAGE_H
 
 #include "shared/base/arena.h"
-#include "shared/base/str.h"
+#include "shared/base/buf.h"
 
 enum method {
     METHOD_GET,
@@ -32,9 +32,24 @@ _Static_assert(FIELD_COUNT <= 64, "fields.present is one word");
 
 enum { FIELD_HOP = 1, FIELD_ONE = 2 };
 
+/* A bit for each known field with the flag. */
+#define FIELD(id, name, flags) | (uint64_t)((flags)&FIELD_HOP ? 1 : 0) << FIELD_##id
+static const uint64_t fields_hop = 0
+#include "worker/http/fields.def"
+    ;
+#undef FIELD
+#define FIELD(id, name, flags) | (uint64_t)((flags)&FIELD_ONE ? 1 : 0) << FIELD_##id
+static const uint64_t fields_one = 0
+#include "worker/http/fields.def"
+    ;
+#undef FIELD
+
 struct field {
     struct str name, value;
     enum field_id id;
+    bool
+        line; /* in memory the name is followed by ": ", the value and CRLF: it can be copied as a whole. Who changes the
+                  name or the value clears it. */
 };
 
 struct fields {
@@ -86,7 +101,6 @@ static inline bool method_idempotent(enum method method)
 
 /* The identifier of a field name in any case; FIELD_OTHER if it is none of the known. */
 enum field_id field_id_of(struct str name);
-unsigned field_flags(enum field_id id);
 
 /* The first field of a known name, or NULL. */
 const struct field *fields_get(const struct fields *fields, enum field_id id);
@@ -105,8 +119,12 @@ void fields_remove(struct fields *fields, enum field_id id);
  * are without a name since the message was parsed). Framing is written from the head, never from a field. */
 static inline bool field_forwards(const struct field *field)
 {
-    return field->id == FIELD_OTHER ? field->name.length != 0 : !(field_flags(field->id) & FIELD_HOP);
+    return field->id == FIELD_OTHER ? field->name.length != 0 : !(fields_hop >> field->id & 1);
 }
+
+/* Writes the fields that go on (field_forwards()), but for those in `leave_out` (a bit for each known name), each on a line
+ * that ends with CRLF. */
+void fields_write(const struct fields *fields, uint64_t leave_out, struct buf *out);
 
 /* The standard reason phrase, "Unknown" for a status without one. */
 struct str status_reason(unsigned status);

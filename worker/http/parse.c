@@ -2,28 +2,27 @@
 #include "worker/http/parse.h"
 
 #include <http_parser.h>
-#include <stdlib.h>
 
-enum { TOKEN = 1, TARGET = 2, AUTHORITY = 4 };
+#include "worker/http/field_line.h"
+
+enum { TARGET = 1, AUTHORITY = 2 };
 
 static const uint8_t class_of[256] = {
-#define T TOKEN
 #define G TARGET
 #define A AUTHORITY
-    ['!'] = T | G | A,
+    ['!'] = G | A,
     ['"'] = G,
-    ['#'] = T,
-    ['$'] = T | G | A,
-    ['%'] = T | G | A,
-    ['&'] = T | G | A,
-    ['\''] = T | G | A,
+    ['$'] = G | A,
+    ['%'] = G | A,
+    ['&'] = G | A,
+    ['\''] = G | A,
     ['('] = G | A,
     [')'] = G | A,
-    ['*'] = T | G | A,
-    ['+'] = T | G | A,
+    ['*'] = G | A,
+    ['+'] = G | A,
     [','] = G | A,
-    ['-'] = T | G | A,
-    ['.'] = T | G | A,
+    ['-'] = G | A,
+    ['.'] = G | A,
     ['/'] = G,
     [':'] = G | A,
     [';'] = G | A,
@@ -35,17 +34,16 @@ static const uint8_t class_of[256] = {
     ['['] = G | A,
     ['\\'] = G,
     [']'] = G | A,
-    ['^'] = T | G,
-    ['_'] = T | G | A,
-    ['`'] = T | G,
+    ['^'] = G,
+    ['_'] = G | A,
+    ['`'] = G,
     ['{'] = G,
-    ['|'] = T | G,
+    ['|'] = G,
     ['}'] = G,
-    ['~'] = T | G | A,
-    ['0' ... '9'] = T | G | A,
-    ['A' ... 'Z'] = T | G | A,
-    ['a' ... 'z'] = T | G | A,
-#undef T
+    ['~'] = G | A,
+    ['0' ... '9'] = G | A,
+    ['A' ... 'Z'] = G | A,
+    ['a' ... 'z'] = G | A,
 #undef G
 #undef A
 };
@@ -58,22 +56,6 @@ static bool all_of(struct str text, unsigned class)
     return seen != 0;
 }
 
-/* Anything below a space but the tab, or DEL: http-parser lets some of it pass in the fields that it reads itself. */
-static bool has_control(struct str text)
-{
-    unsigned bad = 0;
-    for (size_t i = 0; i < text.length; i++) {
-        unsigned char c = (unsigned char)text.data[i];
-        bad |= (c < ' ' && c != '\t') | (c == 0x7f);
-    }
-    return bad;
-}
-
-bool parse_is_token(struct str text)
-{
-    return text.length && all_of(text, TOKEN);
-}
-
 enum head_found head_find_end(struct head_scan *scan, const char *data, size_t length, size_t *end)
 {
     while (scan->scanned < length) {
@@ -83,8 +65,7 @@ enum head_found head_find_end(struct head_scan *scan, const char *data, size_t l
             return HEAD_MALFORMED;
         if (!feed)
             return HEAD_MORE;
-        /* Exactly one CR, right before the LF: http-parser would take another one for the end of the head. */
-        if (memchr(line, '\r', (size_t)(feed - line)) != feed - 1)
+        if (feed == line || feed[-1] != '\r')
             return HEAD_MALFORMED;
         scan->scanned = (uint32_t)(feed + 1 - data);
         if (feed == line + 1) {
@@ -96,29 +77,28 @@ enum head_found head_find_end(struct head_scan *scan, const char *data, size_t l
     return HEAD_MORE;
 }
 
-/* --- http-parser's callbacks --- */
+/* --- http-parser: it reads the start line and the fields of the framing --- */
 
 struct parse {
+    http_parser parser;
     struct fields *fields;
-    struct str target, reason, name;
+    struct str target, reason;
     struct parse_result *result;
-    bool drop;     /* the present field doesn't pass */
     bool complete; /* the empty line was reached */
-    uint64_t content_length;
 };
 
-static int refuse(struct parse *parse, const char *detail)
+static bool deny(struct parse_result *result, unsigned status, const char *detail)
 {
-    if (!parse->result->detail)
-        parse->result->detail = detail;
-    return -1;
+    result->status = status;
+    result->detail = detail;
+    return false;
 }
 
-/* A second message in the head's bytes: http-parser and head_find_end() don't agree on its end. */
+/* A second message in the head's bytes. */
 static int on_message_begin(http_parser *parser)
 {
     struct parse *parse = parser->data;
-    return parse->complete ? refuse(parse, "the head has two ends") : 0;
+    return parse->complete ? -1 : 0;
 }
 
 static int on_url(http_parser *parser, const char *at, size_t length)
@@ -135,44 +115,11 @@ static int on_status(http_parser *parser, const char *at, size_t length)
     return 0;
 }
 
-static int on_header_field(http_parser *parser, const char *at, size_t length)
-{
-    struct parse *parse = parser->data;
-    parse->name = (struct str){at, length};
-    if (!parse_is_token(parse->name))
-        return refuse(parse, "a field name has characters that it may not have");
-    if (at[length] != ':')
-        return refuse(parse, "there is a space between a field name and its colon");
-    /* Many servers read `-` for `_`: a client could forge another field. */
-    parse->drop = parser->type == HTTP_REQUEST && memchr(at, '_', length) != NULL;
-    return 0;
-}
-
-static int on_header_value(http_parser *parser, const char *at, size_t length)
-{
-    struct parse *parse = parser->data;
-    struct fields *fields = parse->fields;
-    if (parse->drop)
-        return 0;
-    enum field_id id = field_id_of(parse->name);
-    if (fields->present >> id & 1 && field_flags(id) & FIELD_ONE)
-        return refuse(parse, "a field that may stand once stands twice");
-    if (fields->count == fields->capacity)
-        return refuse(parse, "more fields than lines");
-    struct str value = str_trim((struct str){at, length});
-    if (has_control(value))
-        return refuse(parse, "a field value has control characters");
-    fields->items[fields->count++] = (struct field){parse->name, value, id};
-    fields->present |= (uint64_t)1 << id;
-    return 0;
-}
-
 /* What follows the head is never http-parser's: 1 says that there is no body. */
 static int on_headers_complete(http_parser *parser)
 {
     struct parse *parse = parser->data;
     parse->complete = true;
-    parse->content_length = parser->content_length;
     return 1;
 }
 
@@ -180,46 +127,69 @@ static const http_parser_settings callbacks = {
     .on_message_begin = on_message_begin,
     .on_url = on_url,
     .on_status = on_status,
-    .on_header_field = on_header_field,
-    .on_header_value = on_header_value,
     .on_headers_complete = on_headers_complete,
 };
 
-/* --- both kinds --- */
-
-static void fields_room(struct fields *fields, unsigned lines, struct arena *arena)
+/* Gives http-parser the next of its lines, with the CRLF. */
+static bool feed(struct parse *parse, const char *line, const char *end)
 {
-    fields->count = 0;
-    fields->present = 0;
-    fields->capacity = lines + 4; /* some to add */
-    fields->items = arena_alloc(arena, fields->capacity * sizeof *fields->items);
+    size_t length = (size_t)(end - line),
+           used = http_parser_execute(&parse->parser, &callbacks, line, length);
+    enum http_errno error = HTTP_PARSER_ERRNO(&parse->parser);
+    if (error == HPE_OK && used == length)
+        return true;
+    return deny(parse->result, error == HPE_INVALID_METHOD ? 501 : 400,
+                error != HPE_OK ? http_errno_description(error) : "the head has two ends");
 }
 
-static bool execute(http_parser *parser, enum http_parser_type type, struct parse *parse, const char *data,
-                    size_t length)
+/* --- both kinds --- */
+
+static bool add_field(struct parse *parse, const struct field *field, const char *line, const char *end)
 {
-    http_parser_init(parser, type);
-    parser->data = parse;
-    parse->result->status = 400;
-    parse->result->detail = NULL;
-    size_t used = http_parser_execute(parser, &callbacks, data, length);
-    enum http_errno error = HTTP_PARSER_ERRNO(parser);
-    if (parse->result->detail)
+    static const uint64_t framing = (uint64_t)1 << FIELD_CONTENT_LENGTH | (uint64_t)1
+                                                                              << FIELD_TRANSFER_ENCODING;
+    struct fields *fields = parse->fields;
+    uint64_t bit = (uint64_t)1 << field->id;
+    if (fields->present & fields_one & bit)
+        return deny(parse->result, 400, "a field that may stand once stands twice");
+    if (framing & bit && !feed(parse, line, end))
         return false;
-    if (error != HPE_OK || used != length || !parse->complete) {
-        parse->result->detail = error != HPE_OK ? http_errno_description(error) : "the head has two ends";
-        if (error == HPE_INVALID_METHOD)
-            parse->result->status = 501;
-        return false;
-    }
+    /* Many servers read `-` for `_`: a client could forge another field. */
+    if (field->id == FIELD_OTHER && parse->parser.type == HTTP_REQUEST &&
+        memchr(field->name.data, '_', field->name.length))
+        return true;
+    if (fields->count == fields->capacity)
+        return deny(parse->result, 400, "more fields than lines");
+    fields->items[fields->count++] = *field;
+    fields->present |= bit;
     return true;
 }
 
-static bool deny(struct parse_result *result, unsigned status, const char *detail)
+/* A head of so many lines: http-parser gets the start line and the lines of the framing; all other lines have one form
+ * only, which is ours to check. */
+static bool read_head(struct parse *parse, enum http_parser_type type, const char *data, size_t length,
+                      unsigned lines, struct arena *arena)
 {
-    result->status = status;
-    result->detail = detail;
-    return false;
+    struct fields *fields = parse->fields;
+    const char *end = data + length, *at = memchr(data, '\n', length);
+    fields->capacity = lines + 4; /* some to add */
+    fields->items = arena_alloc(arena, fields->capacity * sizeof *fields->items);
+    http_parser_init(&parse->parser, type);
+    parse->parser.data = parse;
+    if (!at++ || !feed(parse, data, at))
+        return false;
+    while (end - at > 2) {
+        struct field field;
+        const char *why = NULL, *next = field_line_read(at, end, &field, &why);
+        if (!next)
+            return deny(parse->result, 400, why);
+        if (!add_field(parse, &field, at, next))
+            return false;
+        at = next;
+    }
+    if (!feed(parse, at, end))
+        return false;
+    return parse->complete || deny(parse->result, 400, "the head has no end");
 }
 
 /* Transfer-Encoding is "chunked" alone (RFC 9112, section 6.1); `*chunked`, or false for anything else. */
@@ -237,41 +207,40 @@ static bool only_chunked(const struct fields *fields, bool *chunked)
     return count == 1 && *chunked;
 }
 
-/* Takes out what Connection names (RFC 9110, section 7.6.1); the known hop-by-hop fields never go on anyway, and Host
- * can't be asked away. */
-static void strip_named(struct fields *fields)
+/* Takes out what an element list of Connection names (RFC 9110, section 7.6.1); the known hop-by-hop fields never go on
+ * anyway, and Host can't be asked away. */
+static void strip_named(struct fields *fields, struct str list)
 {
-    if (!fields_get(fields, FIELD_CONNECTION))
-        return;
-    for (unsigned c = 0; c < fields->count; c++) {
-        if (fields->items[c].id != FIELD_CONNECTION || str_case_eq(fields->items[c].value, STR("keep-alive")))
+    for (unsigned i = 0; i < fields->count; i++) {
+        struct field *field = &fields->items[i];
+        if (fields_hop >> field->id & 1 || field->id == FIELD_HOST || !str_list_has(list, field->name))
             continue;
-        for (unsigned i = 0; i < fields->count; i++) {
-            struct field *field = &fields->items[i];
-            if (field_flags(field->id) & FIELD_HOP || field->id == FIELD_HOST ||
-                !str_list_has(fields->items[c].value, field->name))
-                continue;
-            field->name.length = 0; /* a field without a name is not written */
-            fields->present &= ~((uint64_t)(field->id != FIELD_OTHER) << field->id);
-            field->id = FIELD_OTHER;
-        }
+        field->name.length = 0; /* a field without a name is not written */
+        field->line = false;
+        fields->present &= ~((uint64_t)(field->id != FIELD_OTHER) << field->id);
+        field->id = FIELD_OTHER;
     }
 }
 
-static bool connection_persists(const struct fields *fields, unsigned version)
+/* What Connection says. Returns whether the connection persists (RFC 9112, section 9.3). */
+static bool read_connection(struct fields *fields, unsigned version)
 {
-    bool keep = version >= 11;
+    bool keep = version >= 11, close = false;
     if (!fields_get(fields, FIELD_CONNECTION))
         return keep;
     for (unsigned i = 0; i < fields->count; i++) {
+        struct str value = fields->items[i].value;
         if (fields->items[i].id != FIELD_CONNECTION)
             continue;
-        if (str_list_has(fields->items[i].value, STR("close")))
-            return false;
-        if (str_list_has(fields->items[i].value, STR("keep-alive")))
+        if (str_eq(value, STR("keep-alive"))) { /* nearly always */
             keep = true;
+            continue;
+        }
+        close |= str_list_has(value, STR("close"));
+        keep |= str_list_has(value, STR("keep-alive"));
+        strip_named(fields, value);
     }
-    return keep;
+    return keep && !close;
 }
 
 /* --- a request --- */
@@ -379,7 +348,7 @@ static bool check_framing(struct request_head *head, const struct parse *parse, 
         result->framing = FRAMING_CHUNKED;
     } else if (fields_get(&head->fields, FIELD_CONTENT_LENGTH)) {
         head->body = BODY_LENGTH;
-        head->length = parse->content_length;
+        head->length = parse->parser.content_length;
         result->framing = FRAMING_LENGTH;
     }
     if (result->framing != FRAMING_NONE && head->method == METHOD_TRACE)
@@ -402,27 +371,25 @@ bool parse_request(const char *data, size_t length, unsigned lines, struct arena
                    struct request_head *head, struct parse_result *result)
 {
     struct parse parse = {.fields = &head->fields, .result = result};
-    http_parser parser;
     memset(head, 0, sizeof *head);
-    fields_room(&head->fields, lines, arena);
-    if (!execute(&parser, HTTP_REQUEST, &parse, data, length))
+    if (!read_head(&parse, HTTP_REQUEST, data, length, lines, arena))
         return false;
     head->target = parse.target;
-    if (!check_request_line(data, data + length, parse.target, &parser, result))
+    if (!check_request_line(data, data + length, parse.target, &parse.parser, result))
         return false;
     head->method_text = (struct str){data, (size_t)(parse.target.data - 1 - data)};
     head->method = method_of(head->method_text);
-    head->version = parser.http_major * 10u + parser.http_minor;
+    head->version = parse.parser.http_major * 10u + parse.parser.http_minor;
     head->scheme = STR("http");
-    head->keep_alive = connection_persists(&head->fields, head->version);
-    strip_named(&head->fields);
+    head->keep_alive = read_connection(&head->fields, head->version);
     return split_target(head, result) && check_host(head, result) && check_framing(head, &parse, result) &&
            check_expect(head, result);
 }
 
 /* --- a response --- */
 
-static bool check_status_line(const char *data, const http_parser *parser, struct parse_result *result)
+static bool check_status_line(const char *data, struct str reason, const http_parser *parser,
+                              struct parse_result *result)
 {
     if (parser->http_major != 1 || parser->http_minor > 1)
         return deny(result, 502, "the version of the answer is neither HTTP/1.0 nor HTTP/1.1");
@@ -430,6 +397,8 @@ static bool check_status_line(const char *data, const http_parser *parser, struc
                   data[11] <= '9';
     if (data[8] != ' ' || !digits || (data[12] != ' ' && data[12] != '\r'))
         return deny(result, 502, "the status line of the answer is malformed");
+    if (field_control(reason.data, reason.data + reason.length) != reason.data + reason.length)
+        return deny(result, 502, "the reason phrase of the answer has control characters");
     return true;
 }
 
@@ -447,7 +416,7 @@ static bool response_framing(struct response_head *head, enum method method, boo
         return deny(result, 502, "Transfer-Encoding in an HTTP/1.0 answer");
     if (length) {
         head->body = BODY_LENGTH;
-        head->length = parse->content_length;
+        head->length = parse->parser.content_length;
         result->framing = FRAMING_LENGTH;
     } else {
         head->body = BODY_STREAM;
@@ -466,20 +435,18 @@ bool parse_response(const char *data, size_t length, unsigned lines, enum method
                     struct response_head *head, struct parse_result *result)
 {
     struct parse parse = {.fields = &head->fields, .result = result};
-    http_parser parser;
     memset(head, 0, sizeof *head);
-    fields_room(&head->fields, lines, arena);
     if (length < 16)
         return deny(result, 502, "the answer's head is too short");
-    if (!execute(&parser, HTTP_RESPONSE, &parse, data, length)) {
+    if (!read_head(&parse, HTTP_RESPONSE, data, length, lines, arena)) {
         result->status = 502;
         return false;
     }
-    if (!check_status_line(data, &parser, result))
+    if (!check_status_line(data, parse.reason, &parse.parser, result))
         return false;
-    head->status = parser.status_code;
+    head->status = parse.parser.status_code;
     head->reason = parse.reason;
-    head->keep_alive = connection_persists(&head->fields, parser.http_major * 10u + parser.http_minor);
-    strip_named(&head->fields);
-    return response_framing(head, method, parser.http_minor == 0, &parse, result);
+    head->keep_alive =
+        read_connection(&head->fields, parse.parser.http_major * 10u + parse.parser.http_minor);
+    return response_framing(head, method, parse.parser.http_minor == 0, &parse, result);
 }

@@ -1,6 +1,7 @@
 /* parse: the head of an HTTP/1 message, from bytes to the common form; strict (RFC 9112).
  *
- * http-parser does the grammar, this file what http-parser lets pass: one reading of every message, or none. Pure: a
+ * http-parser reads the start line and what frames the message, this file judges what http-parser lets pass, and reads
+ * the other fields (field_line.h): one reading of every message, or none. Pure: a
  * head is parsed when all of it is there. Texts point into the bytes given.
  */
 #ifndef HTTP_PARSE_H
@@ -36,8 +37,5 @@ bool parse_request(const char *data, size_t length, unsigned lines, struct arena
 /* A response's head, of the answer to a request with `method`. */
 bool parse_response(const char *data, size_t length, unsigned lines, enum method method, struct arena *arena,
                     struct response_head *head, struct parse_result *result);
-
-/* Whether these are the bytes of a field name (RFC 9110, section 5.6.2). */
-bool parse_is_token(struct str text);
 
 #endif

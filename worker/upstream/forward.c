@@ -52,11 +52,7 @@ void forward_fields(struct request *request, struct buf *head)
     const struct fields *fields = &request->head->fields;
     bool trusted = site_trusts(request->worker->site, request->exchange->peer);
     uint64_t left_out = trusted ? ours : ours | of_trusted;
-    for (unsigned i = 0; i < fields->count; i++) {
-        const struct field *field = &fields->items[i];
-        if (!(left_out >> field->id & 1) && field_forwards(field))
-            line(head, field->name, field->value);
-    }
+    fields_write(fields, left_out, head);
     forwarded(request, trusted, head);
     line(head, STR("X-Request-Id"), request->id);
     BUF_LITERAL(head, "Via: ");

@@ -1,0 +1,115 @@
+/* field_line: one line of a header or trailer section. Called by parse.c; eight bytes are looked at in one step. */
+#include "worker/http/field_line.h"
+
+#include <endian.h>
+
+/* A bit for each byte of a name: tchar of RFC 9110, section 5.6.2. */
+static const bool tchar[256] = {
+    ['!'] = true,         ['#'] = true,         ['$'] = true,         ['%'] = true, ['&'] = true,
+    ['\''] = true,        ['*'] = true,         ['+'] = true,         ['-'] = true, ['.'] = true,
+    ['^'] = true,         ['_'] = true,         ['`'] = true,         ['|'] = true, ['~'] = true,
+    ['0' ... '9'] = true, ['A' ... 'Z'] = true, ['a' ... 'z'] = true,
+};
+
+bool field_name_is_good(struct str name)
+{
+    unsigned good = name.length > 0;
+    for (size_t i = 0; i < name.length; i++)
+        good &= tchar[(unsigned char)name.data[i]];
+    return good;
+}
+
+/* --- eight bytes in a word, the first one lowest --- */
+
+#define EACH(byte) (UINT64_C(0x0101010101010101) * (byte))
+
+static inline uint64_t load(const char *at)
+{
+    uint64_t word;
+    memcpy(&word, at, sizeof word);
+    return le64toh(word);
+}
+
+/* The high bit of each byte that is below `limit` (128 at most). Above the lowest such byte others may be marked too: only
+ * the lowest mark can be relied on. */
+static inline uint64_t below(uint64_t word, unsigned char limit)
+{
+    return (word - EACH(limit)) & ~word & EACH(0x80);
+}
+
+static inline uint64_t equal(uint64_t word, unsigned char byte)
+{
+    return below(word ^ EACH(byte), 1);
+}
+
+static inline size_t lowest(uint64_t marks)
+{
+    return (size_t)__builtin_ctzll(marks) / 8;
+}
+
+static inline bool is_control(char c)
+{
+    return ((unsigned char)c < ' ' && c != '\t') || c == 0x7f;
+}
+
+const char *field_control(const char *at, const char *end)
+{
+    while (end - at >= 8) {
+        uint64_t word = load(at), marks = below(word, ' ') | equal(word, 0x7f);
+        if (!marks) {
+            at += 8;
+            continue;
+        }
+        at += lowest(marks);
+        if (*at != '\t')
+            return at;
+        at++;
+    }
+    while (at < end && !is_control(*at))
+        at++;
+    return at;
+}
+
+/* The first colon, space or control in [at, end), or `end`. */
+static const char *name_end(const char *at, const char *end)
+{
+    for (; end - at >= 8; at += 8) {
+        uint64_t word = load(at), marks = below(word, ' ' + 1) | equal(word, ':');
+        if (marks)
+            return at + lowest(marks);
+    }
+    while (at < end && *at != ':' && (unsigned char)*at > ' ')
+        at++;
+    return at;
+}
+
+const char *field_line_read(const char *at, const char *end, struct field *field, const char **why)
+{
+    const char *colon = name_end(at, end);
+    field->name = (struct str){at, (size_t)(colon - at)};
+    field->id = field->name.length ? field_id_of(field->name) : FIELD_OTHER;
+    /* The names that are known are good ones. */
+    if (field->id == FIELD_OTHER && !field_name_is_good(field->name)) {
+        *why = field->name.length ? "a field name has characters that it may not have"
+                                  : "a line of the head has no field name";
+        return NULL;
+    }
+    if (*colon != ':') {
+        *why = *colon == ' ' || *colon == '\t' ? "there is a space between a field name and its colon"
+                                               : "a line of the head is not a field";
+        return NULL;
+    }
+    const char *value = colon + 1;
+    while (*value == ' ' || *value == '\t')
+        value++;
+    const char *line_end = field_control(value, end), *last = line_end;
+    if (end - line_end < 2 || line_end[0] != '\r' || line_end[1] != '\n') {
+        *why = "a field value has control characters";
+        return NULL;
+    }
+    while (last > value && (last[-1] == ' ' || last[-1] == '\t'))
+        last--;
+    field->value = (struct str){value, (size_t)(last - value)};
+    field->line = value == colon + 2 && colon[1] == ' ' && last == line_end;
+    return line_end + 2;
+}
