@@ -27,9 +27,15 @@ enum state {
     STATES,
 };
 
-void chunked_init(struct chunked *chunked, char *trailers)
+void chunked_init(struct chunked *chunked)
 {
-    *chunked = (struct chunked){.state = SIZE_FIRST, .trailers = trailers};
+    *chunked = (struct chunked){.state = SIZE_FIRST};
+}
+
+void chunked_collect(struct chunked *chunked, char *memory)
+{
+    assert(chunked->state == LINE && !chunked->trailers);
+    chunked->trailers = memory;
 }
 
 static enum state broken(struct chunked *chunked, const char *error)
@@ -118,9 +124,7 @@ static enum state keep(struct chunked *chunked, unsigned char c, enum state next
 {
     if (chunked->trailer == CHUNKED_TRAILER_MAX)
         return broken(chunked, "the trailers have more than 8192 bytes");
-    if (chunked->trailers)
-        chunked->trailers[chunked->trailer] = (char)c;
-    chunked->trailer++;
+    chunked->trailers[chunked->trailer++] = (char)c;
     return next;
 }
 
@@ -197,12 +201,9 @@ static enum state on_name(struct chunked *chunked, unsigned char c)
         return keep(chunked, c, NAME);
     if (c != ':')
         return broken(chunked, "a trailer field's name is malformed");
-    if (chunked->trailers) {
-        struct str name = {chunked->trailers + chunked->line, (size_t)(chunked->trailer - chunked->line)};
-        if (is_forbidden(name))
-            return broken(chunked, "a field is not allowed among the trailers");
-    }
-    return keep(chunked, c, VALUE);
+    struct str name = {chunked->trailers + chunked->line, (size_t)(chunked->trailer - chunked->line)};
+    return is_forbidden(name) ? broken(chunked, "a field is not allowed among the trailers")
+                              : keep(chunked, c, VALUE);
 }
 
 static enum state on_value(struct chunked *chunked, unsigned char c)
@@ -249,6 +250,8 @@ enum chunked_result chunked_next(struct chunked *chunked, struct str *input, str
         if (chunked->state == DATA)
             break;
         unsigned char c = (unsigned char)input->data[0];
+        if (chunked->state == LINE && !chunked->trailers && c != '\r')
+            return CHUNKED_TRAILERS;
         *input = str_from(*input, 1);
         chunked->state = (uint8_t)steps[chunked->state](chunked, c);
     }

@@ -14,8 +14,9 @@
 enum { CHUNKED_TRAILER_MAX = 8192 };
 
 enum chunked_result {
-    CHUNKED_MORE, /* all input used, the end is not reached */
-    CHUNKED_DATA, /* `*data` is a piece of the body, inside the input */
+    CHUNKED_MORE,     /* all input used, the end is not reached */
+    CHUNKED_DATA,     /* `*data` is a piece of the body, inside the input */
+    CHUNKED_TRAILERS, /* a trailer section begins: chunked_collect(), then go on */
     CHUNKED_END, /* the last chunk and its trailers were read; what follows in the input is the next message's */
     CHUNKED_ERROR, /* malformed; chunked_error() says what */
 };
@@ -28,17 +29,19 @@ struct chunked {
     uint16_t line;      /* where the trailer's present line began */
     uint64_t left;      /* of the present chunk */
     const char *error;
-    char
-        *trailers; /* where the trailer section is collected: CHUNKED_TRAILER_MAX bytes, or NULL: checked only
-                           as far as it can be without keeping (names and values well formed) */
+    char *trailers; /* where the trailer section is collected; NULL until there is one */
 };
 
-void chunked_init(struct chunked *chunked, char *trailers);
+void chunked_init(struct chunked *chunked);
 
 /* Takes bytes from the front of `*input`, which it shortens. To be called until it says MORE, END or ERROR. */
 enum chunked_result chunked_next(struct chunked *chunked, struct str *input, struct str *data);
 
-/* After END: the trailer section's lines as they came, "name: value\r\n…", without the last empty line. */
+/* After TRAILERS: CHUNKED_TRAILER_MAX bytes for the section, which must live until its end. */
+void chunked_collect(struct chunked *chunked, char *memory);
+
+/* After END: the trailer section's lines as they came, "name: value\r\n…", without the last empty line;
+ * NULL data: there were none. */
 struct str chunked_trailers(const struct chunked *chunked);
 
 const char *chunked_error(const struct chunked *chunked);

@@ -21,6 +21,9 @@ struct exchange_ops {
     void (*interim)(struct exchange *exchange, const struct response_head *head);
     /* A piece of the answer's body, copied or sent before it returns. `last`: the body is complete. */
     void (*write)(struct exchange *exchange, const char *data, size_t length, bool last);
+    /* The answer's trailer fields, before write() says that the body is complete; they must live as long as the request. Left
+     * out where the client or its version can't take them. */
+    void (*trailers)(struct exchange *exchange, const struct fields *trailers);
     /* Turns on_body on or off; it begins off. Turning it on answers Expect: 100-continue. */
     void (*read)(struct exchange *exchange, bool on);
     /* The answer can't be completed: the client is made to notice. Ends the exchange; no event follows. */
@@ -31,6 +34,7 @@ struct exchange_events {
     /* A head came: exchange->head, or exchange->refusal when it was malformed or late (the head is then empty but for
      * what was understood). Sets exchange->owner. */
     void (*on_request)(struct exchange *exchange);
+    /* `last`: head->trailers has what came behind the body. */
     void (*on_body)(struct exchange *exchange, const char *data, size_t length, bool last);
     void (*on_body_error)(struct exchange *exchange, unsigned status,
                           const char *detail);     /* malformed, or stalled */

@@ -2,6 +2,7 @@
 #include <errno.h>
 
 #include "shared/base/log.h"
+#include "worker/http/chunk_writer.h"
 #include "worker/http/http1_server_state.h"
 
 static void write_status(struct buf *out, const struct response_head *head)
@@ -89,26 +90,23 @@ static void interim(struct exchange *exchange, const struct response_head *head)
     connection_flush(&server->connection);
 }
 
+static void trailers(struct exchange *exchange, const struct fields *trailers)
+{
+    server_of_exchange(exchange)->trailers = trailers;
+}
+
 static void write_body(struct exchange *exchange, const char *data, size_t length, bool last)
 {
     struct http1_server *server = server_of_exchange(exchange);
     struct connection *connection = &server->connection;
-    if (!server->out_nothing && length) {
-        if (server->out_chunked) {
-            char line[24];
-            struct buf size = buf_on(line, sizeof line);
-            buf_hex(&size, length, 0);
-            BUF_LITERAL(&size, "\r\n");
-            connection_send(connection, size.data, size.length);
-        }
+    if (server->out_chunked)
+        chunk_send(connection, data, length);
+    else if (!server->out_nothing && length)
         connection_send(connection, data, length);
-        if (server->out_chunked)
-            connection_send(connection, "\r\n", 2);
-    }
     if (!last)
         return;
     if (server->out_chunked)
-        connection_send(connection, "0\r\n\r\n", 5);
+        chunk_send_end(connection, server->trailers);
     http1_server_complete(server);
 }
 
@@ -152,6 +150,7 @@ const struct exchange_ops http1_answer_ops = {
     .respond = respond,
     .interim = interim,
     .write = write_body,
+    .trailers = trailers,
     .read = read_body,
     .abort = abort_exchange,
 };

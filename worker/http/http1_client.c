@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "worker/codec/chunked.h"
+#include "worker/http/chunk_writer.h"
 
 enum { HEAD_MAX = NET_READ - 4096, INTERIM_MAX = 16 };
 
@@ -29,6 +30,7 @@ struct http1_client {
     uint64_t left; /* of a body with a length */
     uint64_t sent_seen;
     struct chunked chunked;
+    const struct fields *trailers; /* of the request, or NULL */
     enum phase phase;
     enum framing framing;
     enum method method;
@@ -113,7 +115,7 @@ static void got_head(struct http1_client *client, struct response_head *head, en
     client->left = head->length;
     client->phase = PHASE_BODY;
     if (framing == FRAMING_CHUNKED)
-        chunked_init(&client->chunked, NULL);
+        chunked_init(&client->chunked);
     if (last)
         end_exchange(client);
     else
@@ -164,6 +166,16 @@ static size_t read_length(struct http1_client *client, const char *data, size_t 
     return length;
 }
 
+static void got_trailers(struct http1_client *client)
+{
+    struct str lines = chunked_trailers(&client->chunked);
+    if (lines.length == 0)
+        return;
+    struct fields *trailers = arena_zalloc(client->arena, sizeof *trailers);
+    parse_trailers(lines, false, client->arena, trailers);
+    client->events->on_trailers(client->owner, trailers);
+}
+
 static size_t read_chunked(struct http1_client *client, const char *data, size_t length)
 {
     void *owner = client->owner;
@@ -173,7 +185,11 @@ static size_t read_chunked(struct http1_client *client, const char *data, size_t
     case CHUNKED_DATA:
         events->on_body(owner, piece.data, piece.length, false);
         break;
+    case CHUNKED_TRAILERS:
+        chunked_collect(&client->chunked, arena_alloc(client->arena, CHUNKED_TRAILER_MAX));
+        break;
     case CHUNKED_END:
+        got_trailers(client);
         end_exchange(client);
         events->on_body(owner, NULL, 0, true);
         break;
@@ -354,6 +370,7 @@ void http1_client_take(struct http1_client *client, void *owner, const struct cl
     client->phase = PHASE_REQUEST;
     client->reused = true;
     client->sending = false;
+    client->trailers = NULL;
     client->interims = 0;
     client->scan = (struct head_scan){0, 0};
 }
@@ -379,23 +396,20 @@ void http1_client_send(struct http1_client *client, const struct buf *head, enum
     set_timer(client);
 }
 
+void http1_client_trailers(struct http1_client *client, const struct fields *trailers)
+{
+    client->trailers = trailers;
+}
+
 void http1_client_send_body(struct http1_client *client, const char *data, size_t length, bool last)
 {
     struct connection *connection = &client->connection;
-    if (length) {
-        if (client->out_chunked) {
-            char line[24];
-            struct buf size = buf_on(line, sizeof line);
-            buf_hex(&size, length, 0);
-            BUF_LITERAL(&size, "\r\n");
-            connection_send(connection, size.data, size.length);
-        }
+    if (client->out_chunked)
+        chunk_send(connection, data, length);
+    else if (length)
         connection_send(connection, data, length);
-        if (client->out_chunked)
-            connection_send(connection, "\r\n", 2);
-    }
     if (last && client->out_chunked)
-        connection_send(connection, "0\r\n\r\n", 5);
+        chunk_send_end(connection, client->trailers);
     if (last)
         client->sending = false;
     if (!connection->blocked)

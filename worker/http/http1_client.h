@@ -28,6 +28,8 @@ struct client_events {
      * connection is the pool's again, or closed, when `last` is told. */
     void (*on_head)(void *owner, struct response_head *head, bool last);
     void (*on_body)(void *owner, const char *data, size_t length, bool last);
+    void (*on_trailers)(void *owner,
+                        const struct fields *trailers); /* before the last on_body, if there are any */
     void (*on_blocked)(void *owner);
     void (*on_drained)(void *owner);
     void (*on_failed)(void *owner, enum client_failure failure,
@@ -64,6 +66,8 @@ struct buf http1_client_reserve(struct http1_client *client);
  * chunks if `chunked`; else the request is complete. */
 void http1_client_send(struct http1_client *client, const struct buf *head, enum method method,
                        struct arena *arena, bool body, bool chunked);
+/* The request's trailer fields, sent with the last piece if it goes in chunks; they must live until then. */
+void http1_client_trailers(struct http1_client *client, const struct fields *trailers);
 void http1_client_send_body(struct http1_client *client, const char *data, size_t length, bool last);
 
 /* Stops and starts the answer's events. */

@@ -114,6 +114,7 @@ static void begin(struct http1_server *server)
     server->sent_before = server->connection.sent;
     server->framing = FRAMING_NONE;
     server->chunked = NULL;
+    server->trailers = NULL;
     server->keep_alive = server->out_chunked = server->out_nothing = server->response_done = false;
     server->last = false;
     server->continued = true;
@@ -160,7 +161,7 @@ static void begin_body(struct http1_server *server, const struct parse_result *p
     server->continued = !head->expect_continue;
     if (parsed->framing == FRAMING_CHUNKED) {
         server->chunked = arena_alloc(exchange->arena, sizeof *server->chunked);
-        chunked_init(server->chunked, NULL);
+        chunked_init(server->chunked);
     }
 }
 
@@ -263,8 +264,12 @@ static size_t read_chunked(struct http1_server *server, const char *data, size_t
         else
             body_bytes(server, piece.data, piece.length);
         break;
+    case CHUNKED_TRAILERS:
+        chunked_collect(server->chunked, arena_alloc(exchange->arena, CHUNKED_TRAILER_MAX));
+        break;
     case CHUNKED_END:
         exchange->body_done = true;
+        parse_trailers(chunked_trailers(server->chunked), true, exchange->arena, &exchange->head->trailers);
         body_bytes(server, NULL, 0);
         break;
     case CHUNKED_MORE:

@@ -30,9 +30,10 @@ struct http1_server {
     enum framing framing; /* of the request's body */
     uint64_t left;        /* of a body with a length, of what is discarded; of a chunked one: what came */
     struct chunked *chunked;
-    uint64_t sent_before; /* connection.sent when the exchange began */
-    uint64_t sent_seen;   /* connection.sent when the send time-out was last set */
-    bool keep_alive;      /* as the answer said */
+    const struct fields *trailers; /* of the answer, or NULL */
+    uint64_t sent_before;          /* connection.sent when the exchange began */
+    uint64_t sent_seen;            /* connection.sent when the send time-out was last set */
+    bool keep_alive;               /* as the answer said */
     bool out_chunked;
     bool out_nothing; /* a body must not be sent */
     bool response_done;

@@ -74,6 +74,7 @@ struct request_head {
     struct str query;     /* without the `?`; NULL data: there was none */
     unsigned version;     /* 10, 11, 20 */
     struct fields fields;
+    struct fields trailers; /* when the body is done */
     enum body_kind body;
     uint64_t length;
     bool expect_continue;

@@ -1,6 +1,7 @@
 /* parse: the head of an HTTP/1 message, strict. */
 #include "worker/http/parse.h"
 
+#include <assert.h>
 #include <http_parser.h>
 
 #include "worker/http/field_line.h"
@@ -449,4 +450,18 @@ bool parse_response(const char *data, size_t length, unsigned lines, enum method
     head->keep_alive =
         read_connection(&head->fields, parse.parser.http_major * 10u + parse.parser.http_minor);
     return response_framing(head, method, parse.parser.http_minor == 0, &parse, result);
+}
+
+/* --- trailers --- */
+
+void parse_trailers(struct str lines, bool request, struct arena *arena, struct fields *trailers)
+{
+    const char *at = lines.data, *end = at + lines.length, *why;
+    while (at < end) {
+        struct field field;
+        at = field_line_read(at, end, &field, &why);
+        assert(at);
+        if (!request || !memchr(field.name.data, '_', field.name.length))
+            fields_add_known(trailers, arena, field.id, field.name, field.value);
+    }
 }

@@ -38,4 +38,7 @@ bool parse_request(const char *data, size_t length, unsigned lines, struct arena
 bool parse_response(const char *data, size_t length, unsigned lines, enum method method, struct arena *arena,
                     struct response_head *head, struct parse_result *result);
 
+/* The lines of a trailer section, which the chunked decoder has found well-formed, as fields. `request`: of a request. */
+void parse_trailers(struct str lines, bool request, struct arena *arena, struct fields *trailers);
+
 #endif

@@ -110,6 +110,12 @@ static void tried(struct proxying *proxying, const struct endpoint *endpoint)
     proxying->request->tries = proxying->call.tries;
 }
 
+static bool takes_trailers(const struct request_head *head)
+{
+    return fields_get(&head->fields, FIELD_TE) &&
+           str_list_has(fields_value(&head->fields, FIELD_TE), STR("trailers"));
+}
+
 static bool write_head(void *owner, const struct endpoint *endpoint, struct buf *head)
 {
     struct proxying *proxying = owner;
@@ -122,6 +128,8 @@ static bool write_head(void *owner, const struct endpoint *endpoint, struct buf 
     buf_str_add(head, proxying->host);
     BUF_LITERAL(head, "\r\n");
     forward_fields(request, head);
+    if (takes_trailers(request->head))
+        BUF_LITERAL(head, "TE: trailers\r\nConnection: TE\r\n");
     if (request->head->body == BODY_LENGTH) {
         BUF_LITERAL(head, "Content-Length: ");
         buf_u64(head, request->head->length);
@@ -142,6 +150,8 @@ static void on_ready(void *owner)
 static void on_request_body(struct request *request, const char *data, size_t length, bool last)
 {
     struct proxying *proxying = request->content_state;
+    if (last && request->head->trailers.count)
+        call_trailers(&proxying->call, &request->head->trailers);
     call_send(&proxying->call, data, length, last);
 }
 
@@ -175,6 +185,15 @@ static void on_body(void *owner, const char *data, size_t length, bool last)
 {
     struct proxying *proxying = owner;
     request_write(proxying->request, data, length, last);
+}
+
+/* Only a client that says so is known to understand them (RFC 9110, section 6.5.1). */
+static void on_trailers(void *owner, const struct fields *trailers)
+{
+    struct proxying *proxying = owner;
+    struct exchange *exchange = proxying->request->exchange;
+    if (takes_trailers(proxying->request->head))
+        exchange->ops->trailers(exchange, trailers);
 }
 
 static void on_blocked(struct request *request)
@@ -224,6 +243,7 @@ static const struct call_events call_events = {
     .on_interim = on_interim,
     .on_head = on_head,
     .on_body = on_body,
+    .on_trailers = on_trailers,
     .on_blocked = on_upstream_blocked,
     .on_drained = on_ready,
     .on_failed = on_failed,

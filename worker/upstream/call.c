@@ -128,6 +128,12 @@ bool call_start(struct call *call, struct cluster *cluster, const struct call_ev
     return try(call);
 }
 
+void call_trailers(struct call *call, const struct fields *trailers)
+{
+    if (call->client)
+        http1_client_trailers(call->client, trailers);
+}
+
 void call_send(struct call *call, const char *data, size_t length, bool last)
 {
     call->body_begun = true;
@@ -179,6 +185,12 @@ static void on_body(void *owner, const char *data, size_t length, bool last)
     if (last)
         end(call);
     call->events->on_body(call->owner, data, length, last);
+}
+
+static void on_trailers(void *owner, const struct fields *trailers)
+{
+    struct call *call = owner;
+    call->events->on_trailers(call->owner, trailers);
 }
 
 static void on_blocked(void *owner)
@@ -245,6 +257,7 @@ static const struct client_events client_events = {
     .on_interim = on_interim,
     .on_head = on_head,
     .on_body = on_body,
+    .on_trailers = on_trailers,
     .on_blocked = on_blocked,
     .on_drained = on_drained,
     .on_failed = on_failed,

@@ -31,6 +31,8 @@ struct call_events {
     void (*on_interim)(void *owner, const struct response_head *head);
     void (*on_head)(void *owner, struct response_head *head, bool last);
     void (*on_body)(void *owner, const char *data, size_t length, bool last);
+    void (*on_trailers)(void *owner,
+                        const struct fields *trailers); /* before the last on_body, if there are any */
     void (*on_blocked)(void *owner);
     void (*on_drained)(void *owner);
     /* Over without (the rest of) an answer; `detail` says why, in words. The call can be forgotten. */
@@ -61,6 +63,9 @@ struct call {
 /* Begins. on_ready, on_head or on_failed follow, on_failed possibly before it returns: false then. */
 bool call_start(struct call *call, struct cluster *cluster, const struct call_events *events, void *owner,
                 struct arena *arena, enum method method, bool body, bool chunked);
+
+/* The request's trailer fields, before its last piece. */
+void call_trailers(struct call *call, const struct fields *trailers);
 
 /* A piece of the request's body. */
 void call_send(struct call *call, const char *data, size_t length, bool last);

@@ -1,0 +1,59 @@
+"""The rules of HTTP/1.1 for an intermediary, each with scripted peers on both sides, named by its section."""
+from gatehouse import Case
+from peers import Client, Origin, answer
+
+ALL = '{ name = "a"; routes = ( { match = { prefix = "/"; }; proxy = { upstream = "origin"; }; } ); }'
+
+
+class Http1(Case):
+    def pair(self, serve=None, **settings):
+        origin = Origin(serve)
+        self.addCleanup(origin.close)
+        gateway = self.gateway(workers=1, apis=ALL, upstreams=f'origin = {{ endpoints = ( "{origin.text}" ); }};',
+                               **settings)
+        return gateway, origin
+
+    def test_rfc9110_6_5_trailers_of_a_request_go_on(self):
+        gateway, origin = self.pair()
+        with Client(gateway.port) as client:
+            client.send("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n"
+                        "5\r\nhello\r\n0\r\nX-Sum: 7\r\nX_Forged: 1\r\n\r\n")
+            self.assertEqual(client.answer("POST").status, 200)
+            self.assertEqual(origin.requests[0].body, b"hello")
+            self.assertEqual(origin.requests[0].all("X-Sum"), ["7"])
+            self.assertEqual(origin.requests[0].all("Trailer"), ["X-Sum"])
+            self.assertEqual(origin.requests[0].all("X_Forged"), [])
+            self.assertEqual(client.request("GET", "/next").status, 200)
+
+    def test_rfc9110_6_5_1_trailers_of_an_answer_go_to_who_takes_them(self):
+        def serve(request, _):
+            return (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n"
+                    b"X-Took: %d\r\nX-More: a\r\n\r\n" % len(request.all("TE")))
+        gateway, _ = self.pair(serve)
+        with Client(gateway.port) as client:
+            with_te = client.request("GET", "/", [("TE", "trailers"), ("Connection", "TE")])
+            self.assertEqual((with_te.body, with_te.all("X-Took"), with_te.all("X-More")), (b"hello", ["1"], ["a"]))
+            without = client.request("GET", "/")
+            self.assertEqual((without.body, without.all("X-Took")), (b"hello", []))
+
+    def test_rfc9110_6_5_1_trailers_that_may_not_be(self):
+        gateway, origin = self.pair()
+        with Client(gateway.port) as client:
+            client.send("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+                        "0\r\nContent-Length: 5\r\n\r\nGET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n")
+            self.assertEqual(client.answer("POST").status, 400)
+            client.closed()
+        self.assertNotIn("/smuggled", [request.target for request in origin.requests])
+
+    def test_rfc9112_7_1_an_answer_cut_in_its_trailers_is_cut(self):
+        def serve(request, _):
+            if request.target == "/bad":
+                return (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+                        b"5\r\nhello\r\n0\r\nTransfer-Encoding: x\r\n\r\n")
+            return answer(b"good")
+        gateway, _ = self.pair(serve)
+        with Client(gateway.port) as client:
+            client.send_head("GET", "/bad")
+            self.assertNotIn(b"\r\n0\r\n", client.closed())
+        with Client(gateway.port) as client:
+            self.assertEqual(client.request("GET", "/").body, b"good")
