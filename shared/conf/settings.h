@@ -40,6 +40,8 @@ struct client_settings {
     int64_t keepalive_timeout; /* between requests */
     int64_t body_timeout;      /* between two reads of a body */
     int64_t send_timeout;      /* between two writes that the client takes */
+    bool half_close;           /* a client that sends no more still gets its answers */
+    int64_t max_line;          /* bytes of the request line */
     int64_t max_head;          /* bytes of request line and header fields */
     int64_t max_fields;        /* header fields */
     int64_t max_body;          /* bytes; 0: no limit */

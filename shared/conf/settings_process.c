@@ -90,6 +90,12 @@ static const struct row client_rows[] = {
            .help = "between two pieces of a request's body"),
     CLIENT(ROW_DURATION, send_timeout, .fallback = "30s", .min = 100, .max = HOUR,
            .help = "between two pieces of an answer that the client takes"),
+    CLIENT(ROW_FLAG, half_close, .fallback = "false",
+           .help =
+               "a client that has closed its sending side still gets its answers; else it is taken as gone, "
+               "and what is done for it ends"),
+    CLIENT(ROW_SIZE, max_line, .fallback = "16K", .min = 256, .max = 60 * KB,
+           .help = "the request line; more is answered by 414"),
     CLIENT(ROW_SIZE, max_head, .fallback = "32K", .min = 1 * KB, .max = 60 * KB,
            .help = "the request line and all header fields; more is answered by 431"),
     CLIENT(ROW_NUMBER, max_fields, .fallback = "100", .min = 8, .max = 1000,
@@ -99,5 +105,14 @@ static const struct row client_rows[] = {
     ROW_END,
 };
 
+static void client_check(struct conf_loader *loader, void *structure)
+{
+    const struct client_settings *client = structure;
+    if (client->max_line > client->max_head)
+        conf_error(loader, client->origin, "max_line",
+                   "is more than max_head, of which the line is a part (%u bytes)",
+                   (unsigned)client->max_head);
+}
+
 const struct section client_section = {
-    .name = "client", .size = sizeof(struct client_settings), .rows = client_rows};
+    .name = "client", .size = sizeof(struct client_settings), .rows = client_rows, .check = client_check};

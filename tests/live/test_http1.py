@@ -1,4 +1,7 @@
 """The rules of HTTP/1.1 for an intermediary, each with scripted peers on both sides, named by its section."""
+import socket
+import threading
+
 from gatehouse import Case
 from peers import Client, Origin, answer
 
@@ -57,3 +60,35 @@ class Http1(Case):
             self.assertNotIn(b"\r\n0\r\n", client.closed())
         with Client(gateway.port) as client:
             self.assertEqual(client.request("GET", "/").body, b"good")
+
+    def test_rfc9112_3_a_line_that_is_too_long(self):
+        gateway, origin = self.pair(extra='client = { max_line = "512"; };')
+        for target, status in ((498, 200), (499, 414), (60000, 414)):
+            with Client(gateway.port) as client:
+                client.send("GET /" + "a" * (target - 1) + " HTTP/1.1\r\nHost: a\r\n\r\n")
+                self.assertEqual(client.answer().status, status, target)
+        self.assertEqual(len(origin.requests), 1)
+
+    def test_rfc9293_3_6_who_half_closes_gets_its_answers_if_asked(self):
+        late = threading.Event()
+
+        def serve(request, _):
+            if request.target == "/1":
+                late.wait(10)
+            return answer(request.target.encode())
+        gateway, origin = self.pair(serve)
+        for half_close, answers in (("true", [b"/1", b"/2"]), ("false", [])):
+            late.clear()
+            origin.requests.clear()
+            gateway.reload(extra=f"client = {{ half_close = {half_close}; }};")
+            with Client(gateway.port) as client:
+                client.send("GET /1 HTTP/1.1\r\nHost: a\r\n\r\nGET /2 HTTP/1.1\r\nHost: a\r\n\r\n")
+                client.sock.shutdown(socket.SHUT_WR)
+                origin.wait(lambda origin: origin.requests)
+                if half_close == "false":
+                    self.assertEqual(client.closed(), b"")
+                late.set()
+                got = []
+                while half_close == "true" and (message := client.answer()):
+                    got.append(message.body)
+                self.assertEqual(got, answers)

@@ -183,10 +183,30 @@ static void dispatch(struct http1_server *server, const char *data, size_t lengt
         deny(exchange, parsed.status, parsed.detail);
     } else {
         begin_body(server, &parsed);
-        if (service->max_body && exchange->head->length > service->max_body)
+        const struct request_head *head = exchange->head;
+        if (head->method_text.length + head->target.length + sizeof "  HTTP/1.1" >
+            service->max_line) /* CRLF and all */
+            deny(exchange, 414, "the request line is longer than is taken");
+        else if (service->max_body && head->length > service->max_body)
             deny(exchange, 413, "the request's body is larger than is taken");
     }
     service->events->on_request(exchange);
+}
+
+/* Of a head that is not whole `length` bytes are here. False: they are too many, and the request is answered. */
+static bool await_more(struct http1_server *server, size_t length)
+{
+    const struct http_service *service = server->service;
+    bool in_line = server->scan.lines == 0;
+    if (in_line && length >= service->max_line)
+        refuse(server, 414, "the request line is longer than is taken");
+    else if (length >= service->max_head)
+        refuse(server, 431, "the header fields are larger than is taken");
+    else if (!server->head_begun) { /* from the first byte on; more bytes don't move it */
+        server->head_begun = true;
+        connection_timeout(&server->connection, service->header_timeout);
+    }
+    return server->phase == PHASE_HEAD;
 }
 
 /* Returns what it took of the bytes. */
@@ -211,18 +231,7 @@ static size_t read_head(struct http1_server *server, const char *data, size_t le
         refuse(server, 400, "a line of the head doesn't end with CRLF, or begins with a space");
         return skipped + length;
     case HEAD_MORE:
-        if (length >= service->max_head) {
-            bool in_line = server->scan.lines == 0;
-            refuse(server, in_line ? 414 : 431,
-                   in_line ? "the request line is longer than is taken"
-                           : "the header fields are larger than is taken");
-            return skipped + length;
-        }
-        /* From the first byte on; more bytes don't move it. */
-        if (!server->head_begun)
-            connection_timeout(&server->connection, service->header_timeout);
-        server->head_begun = true;
-        return skipped;
+        return await_more(server, length) ? skipped : skipped + length;
     }
     return skipped;
 }
@@ -328,9 +337,13 @@ static size_t on_data(struct connection *connection, char *data, size_t length)
 
 /* --- the other events of the connection --- */
 
+/* The client sends no more. With half_close it may still wait for what it has asked for; parked, it is gone for sure. */
 static void on_eof(struct connection *connection)
 {
-    gone(server_of(connection));
+    struct http1_server *server = server_of(connection);
+    bool waits = server->service->half_close && server->phase == PHASE_ACTIVE && server->exchange.body_done;
+    if (!waits || connection->parked)
+        gone(server);
 }
 
 static void on_error(struct connection *connection, int error)

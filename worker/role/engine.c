@@ -166,6 +166,8 @@ static void init_service(struct worker *worker)
         .keepalive_timeout = (uint64_t)client->keepalive_timeout,
         .body_timeout = (uint64_t)client->body_timeout,
         .send_timeout = (uint64_t)client->send_timeout,
+        .half_close = client->half_close,
+        .max_line = (uint32_t)client->max_line,
         .max_head = (uint32_t)client->max_head,
         .max_fields = (uint32_t)client->max_fields,
         .max_body = (uint64_t)client->max_body,
