@@ -61,7 +61,7 @@ struct http_service {
     /* Limits, from the configuration: milliseconds, bytes. */
     uint64_t header_timeout, keepalive_timeout, body_timeout, send_timeout;
     uint32_t max_line, max_head, max_fields;
-    bool half_close; /* a client that sends no more still gets its answers */
+    bool half_close;   /* a client that sends no more still gets its answers */
     uint64_t max_body; /* 0: none */
 };
 
