@@ -76,11 +76,9 @@ class Http1(Case):
             if request.target == "/1":
                 late.wait(10)
             return answer(request.target.encode())
-        gateway, origin = self.pair(serve)
         for half_close, answers in (("true", [b"/1", b"/2"]), ("false", [])):
             late.clear()
-            origin.requests.clear()
-            gateway.reload(extra=f"client = {{ half_close = {half_close}; }};")
+            gateway, origin = self.pair(serve, name=half_close, extra=f"client = {{ half_close = {half_close}; }};")
             with Client(gateway.port) as client:
                 client.send("GET /1 HTTP/1.1\r\nHost: a\r\n\r\nGET /2 HTTP/1.1\r\nHost: a\r\n\r\n")
                 origin.wait(lambda origin: origin.requests)
