@@ -78,16 +78,6 @@ enum head_found head_find_end(struct head_scan *scan, const char *data, size_t l
     return HEAD_MORE;
 }
 
-/* --- http-parser: it reads the start line and the fields of the framing --- */
-
-struct parse {
-    http_parser parser;
-    struct fields *fields;
-    struct str target, reason;
-    struct parse_result *result;
-    bool complete; /* the empty line was reached */
-};
-
 static bool deny(struct parse_result *result, unsigned status, const char *detail)
 {
     result->status = status;
@@ -95,102 +85,91 @@ static bool deny(struct parse_result *result, unsigned status, const char *detai
     return false;
 }
 
-/* A second message in the head's bytes. */
-static int on_message_begin(http_parser *parser)
-{
-    struct parse *parse = parser->data;
-    return parse->complete ? -1 : 0;
-}
+/* --- the start line, by http-parser --- */
+
+struct start_line {
+    http_parser parser;
+    struct str target, reason;
+};
 
 static int on_url(http_parser *parser, const char *at, size_t length)
 {
-    struct parse *parse = parser->data;
-    parse->target = (struct str){at, length};
+    struct start_line *line = parser->data;
+    line->target = (struct str){at, length};
     return 0;
 }
 
 static int on_status(http_parser *parser, const char *at, size_t length)
 {
-    struct parse *parse = parser->data;
-    parse->reason = (struct str){at, length};
+    struct start_line *line = parser->data;
+    line->reason = (struct str){at, length};
     return 0;
 }
 
-/* What follows the head is never http-parser's: 1 says that there is no body. */
-static int on_headers_complete(http_parser *parser)
+static const http_parser_settings callbacks = {.on_url = on_url, .on_status = on_status};
+
+/* The first line of a head, with its CRLF. What http-parser lets pass is judged by check_request_line() and
+ * check_status_line(). */
+static bool read_start_line(struct start_line *line, enum http_parser_type type, struct str text,
+                            struct parse_result *result)
 {
-    struct parse *parse = parser->data;
-    parse->complete = true;
-    return 1;
+    http_parser_init(&line->parser, type);
+    line->parser.data = line;
+    size_t used = http_parser_execute(&line->parser, &callbacks, text.data, text.length);
+    enum http_errno error = HTTP_PARSER_ERRNO(&line->parser);
+    if (error == HPE_OK && used == text.length)
+        return true;
+    return deny(result, error == HPE_INVALID_METHOD ? 501 : 400, http_errno_description(error));
 }
 
-static const http_parser_settings callbacks = {
-    .on_message_begin = on_message_begin,
-    .on_url = on_url,
-    .on_status = on_status,
-    .on_headers_complete = on_headers_complete,
-};
+/* --- the fields --- */
 
-/* Gives http-parser the next of its lines, with the CRLF. */
-static bool feed(struct parse *parse, const char *line, const char *end)
+/* All lines behind the first one, up to the empty one. A request's names with `_` are left out: many servers read `-` for it,
+ * and a client could forge another field. */
+static bool read_fields(struct str text, bool request, struct fields *fields, struct parse_result *result)
 {
-    size_t length = (size_t)(end - line),
-           used = http_parser_execute(&parse->parser, &callbacks, line, length);
-    enum http_errno error = HTTP_PARSER_ERRNO(&parse->parser);
-    if (error == HPE_OK && used == length)
-        return true;
-    return deny(parse->result, error == HPE_INVALID_METHOD ? 501 : 400,
-                error != HPE_OK ? http_errno_description(error) : "the head has two ends");
-}
-
-/* --- both kinds --- */
-
-static bool add_field(struct parse *parse, const struct field *field, const char *line, const char *end)
-{
-    static const uint64_t framing = (uint64_t)1 << FIELD_CONTENT_LENGTH | (uint64_t)1
-                                                                              << FIELD_TRANSFER_ENCODING;
-    struct fields *fields = parse->fields;
-    uint64_t bit = (uint64_t)1 << field->id;
-    if (fields->present & fields_one & bit)
-        return deny(parse->result, 400, "a field that may stand once stands twice");
-    if (framing & bit && !feed(parse, line, end))
-        return false;
-    /* Many servers read `-` for `_`: a client could forge another field. */
-    if (field->id == FIELD_OTHER && parse->parser.type == HTTP_REQUEST &&
-        memchr(field->name.data, '_', field->name.length))
-        return true;
-    if (fields->count == fields->capacity)
-        return deny(parse->result, 400, "more fields than lines");
-    fields->items[fields->count++] = *field;
-    fields->present |= bit;
+    const char *at = text.data, *end = at + text.length - 2;
+    while (at < end) {
+        struct field field;
+        const char *why = NULL;
+        at = field_line_read(at, text.data + text.length, &field, &why);
+        if (!at)
+            return deny(result, 400, why);
+        uint64_t bit = (uint64_t)1 << field.id;
+        if (fields->present & fields_one & bit)
+            return deny(result, 400, "a field that may stand once stands twice");
+        if (request && field.id == FIELD_OTHER && memchr(field.name.data, '_', field.name.length))
+            continue;
+        if (fields->count == fields->capacity)
+            return deny(result, 400, "more fields than lines");
+        fields->items[fields->count++] = field;
+        fields->present |= bit;
+    }
     return true;
 }
 
-/* A head of so many lines: http-parser gets the start line and the lines of the framing; all other lines have one form
- * only, which is ours to check. */
-static bool read_head(struct parse *parse, enum http_parser_type type, const char *data, size_t length,
-                      unsigned lines, struct arena *arena)
+/* A head of so many lines. */
+static bool read_head(struct str text, unsigned lines, struct start_line *line, enum http_parser_type type,
+                      struct fields *fields, struct arena *arena, struct parse_result *result)
 {
-    struct fields *fields = parse->fields;
-    const char *end = data + length, *at = memchr(data, '\n', length);
+    const char *feed = memchr(text.data, '\n', text.length);
+    if (!feed)
+        return deny(result, 400, "the head has no line");
+    size_t first = (size_t)(feed + 1 - text.data);
     fields->capacity = lines + 4; /* some to add */
     fields->items = arena_alloc(arena, fields->capacity * sizeof *fields->items);
-    http_parser_init(&parse->parser, type);
-    parse->parser.data = parse;
-    if (!at++ || !feed(parse, data, at))
-        return false;
-    while (end - at > 2) {
-        struct field field;
-        const char *why = NULL, *next = field_line_read(at, end, &field, &why);
-        if (!next)
-            return deny(parse->result, 400, why);
-        if (!add_field(parse, &field, at, next))
-            return false;
-        at = next;
-    }
-    if (!feed(parse, at, end))
-        return false;
-    return parse->complete || deny(parse->result, 400, "the head has no end");
+    if (text.length < first + 2)
+        return deny(result, 400, "the head has no end");
+    return read_start_line(line, type, (struct str){text.data, first}, result) &&
+           read_fields(str_from(text, first), type == HTTP_REQUEST, fields, result);
+}
+
+/* What Content-Length says; true also when there is none. Digits only, and a number that can be reckoned with (RFC 9110,
+ * section 8.6); that there is one only, FIELD_ONE sees to. */
+static bool content_length(const struct fields *fields, uint64_t *length)
+{
+    const struct field *field = fields_get(fields, FIELD_CONTENT_LENGTH);
+    return !field || str_to_u64(field->value, INT64_MAX, length);
 }
 
 /* Transfer-Encoding is "chunked" alone (RFC 9112, section 6.1); `*chunked`, or false for anything else. */
@@ -334,9 +313,11 @@ static bool check_host(struct request_head *head, struct parse_result *result)
     return true;
 }
 
-static bool check_framing(struct request_head *head, const struct parse *parse, struct parse_result *result)
+static bool check_framing(struct request_head *head, struct parse_result *result)
 {
     bool chunked;
+    if (!content_length(&head->fields, &head->length))
+        return deny(result, 400, "Content-Length is not a number");
     if (!only_chunked(&head->fields, &chunked))
         return deny(result, 501, "the transfer coding is not chunked alone");
     if (chunked && head->version < 11)
@@ -349,7 +330,6 @@ static bool check_framing(struct request_head *head, const struct parse *parse, 
         result->framing = FRAMING_CHUNKED;
     } else if (fields_get(&head->fields, FIELD_CONTENT_LENGTH)) {
         head->body = BODY_LENGTH;
-        head->length = parse->parser.content_length;
         result->framing = FRAMING_LENGTH;
     }
     if (result->framing != FRAMING_NONE && head->method == METHOD_TRACE)
@@ -371,19 +351,20 @@ static bool check_expect(struct request_head *head, struct parse_result *result)
 bool parse_request(const char *data, size_t length, unsigned lines, struct arena *arena,
                    struct request_head *head, struct parse_result *result)
 {
-    struct parse parse = {.fields = &head->fields, .result = result};
+    struct start_line line = {.target = {NULL, 0}};
     memset(head, 0, sizeof *head);
-    if (!read_head(&parse, HTTP_REQUEST, data, length, lines, arena))
+    result->detail = NULL;
+    if (!read_head((struct str){data, length}, lines, &line, HTTP_REQUEST, &head->fields, arena, result))
         return false;
-    head->target = parse.target;
-    if (!check_request_line(data, data + length, parse.target, &parse.parser, result))
+    head->target = line.target;
+    if (!check_request_line(data, data + length, line.target, &line.parser, result))
         return false;
-    head->method_text = (struct str){data, (size_t)(parse.target.data - 1 - data)};
+    head->method_text = (struct str){data, (size_t)(line.target.data - 1 - data)};
     head->method = method_of(head->method_text);
-    head->version = parse.parser.http_major * 10u + parse.parser.http_minor;
+    head->version = line.parser.http_major * 10u + line.parser.http_minor;
     head->scheme = STR("http");
     head->keep_alive = read_connection(&head->fields, head->version);
-    return split_target(head, result) && check_host(head, result) && check_framing(head, &parse, result) &&
+    return split_target(head, result) && check_host(head, result) && check_framing(head, result) &&
            check_expect(head, result);
 }
 
@@ -405,8 +386,10 @@ static bool check_status_line(const char *data, struct str reason, const http_pa
 
 /* RFC 9112, section 6.3, in its order. */
 static bool response_framing(struct response_head *head, enum method method, bool http10,
-                             const struct parse *parse, struct parse_result *result)
+                             struct parse_result *result)
 {
+    if (!content_length(&head->fields, &head->length))
+        return deny(result, 502, "the answer's Content-Length is not a number");
     const struct field *length = fields_get(&head->fields, FIELD_CONTENT_LENGTH);
     bool coded = fields_get(&head->fields, FIELD_TRANSFER_ENCODING) != NULL, chunked;
     if (coded && (length || !only_chunked(&head->fields, &chunked)))
@@ -417,7 +400,6 @@ static bool response_framing(struct response_head *head, enum method method, boo
         return deny(result, 502, "Transfer-Encoding in an HTTP/1.0 answer");
     if (length) {
         head->body = BODY_LENGTH;
-        head->length = parse->parser.content_length;
         result->framing = FRAMING_LENGTH;
     } else {
         head->body = BODY_STREAM;
@@ -435,21 +417,21 @@ static bool response_framing(struct response_head *head, enum method method, boo
 bool parse_response(const char *data, size_t length, unsigned lines, enum method method, struct arena *arena,
                     struct response_head *head, struct parse_result *result)
 {
-    struct parse parse = {.fields = &head->fields, .result = result};
+    struct start_line line = {.reason = {NULL, 0}};
     memset(head, 0, sizeof *head);
+    result->detail = NULL;
     if (length < 16)
         return deny(result, 502, "the answer's head is too short");
-    if (!read_head(&parse, HTTP_RESPONSE, data, length, lines, arena)) {
+    if (!read_head((struct str){data, length}, lines, &line, HTTP_RESPONSE, &head->fields, arena, result)) {
         result->status = 502;
         return false;
     }
-    if (!check_status_line(data, parse.reason, &parse.parser, result))
+    if (!check_status_line(data, line.reason, &line.parser, result))
         return false;
-    head->status = parse.parser.status_code;
-    head->reason = parse.reason;
-    head->keep_alive =
-        read_connection(&head->fields, parse.parser.http_major * 10u + parse.parser.http_minor);
-    return response_framing(head, method, parse.parser.http_minor == 0, &parse, result);
+    head->status = line.parser.status_code;
+    head->reason = line.reason;
+    head->keep_alive = read_connection(&head->fields, line.parser.http_major * 10u + line.parser.http_minor);
+    return response_framing(head, method, line.parser.http_minor == 0, result);
 }
 
 /* --- trailers --- */

@@ -1,8 +1,7 @@
 /* parse: the head of an HTTP/1 message, from bytes to the common form; strict (RFC 9112).
  *
- * http-parser reads the start line and what frames the message, this file judges what http-parser lets pass, and reads
- * the other fields (field_line.h): one reading of every message, or none. Pure: a
- * head is parsed when all of it is there. Texts point into the bytes given.
+ * http-parser reads the start line, this file judges what it lets pass and reads the fields (field_line.h): one reading
+ * of every message, or none. Pure: a head is parsed when all of it is there. Texts point into the bytes given.
  */
 #ifndef HTTP_PARSE_H
 #define HTTP_PARSE_H
