@@ -379,7 +379,8 @@ static bool check_status_line(const char *data, struct str reason, const http_pa
                   data[11] <= '9';
     if (data[8] != ' ' || !digits || (data[12] != ' ' && data[12] != '\r'))
         return deny(result, 502, "the status line of the answer is malformed");
-    if (field_control(reason.data, reason.data + reason.length) != reason.data + reason.length)
+    if (reason.length &&
+        field_control(reason.data, reason.data + reason.length) != reason.data + reason.length)
         return deny(result, 502, "the reason phrase of the answer has control characters");
     return true;
 }
