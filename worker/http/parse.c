@@ -230,6 +230,8 @@ static bool check_request_line(const char *data, const char *end, struct str tar
                                const http_parser *parser, struct parse_result *result)
 {
     struct str method = str_of(http_method_str((enum http_method)parser->method));
+    if (!target.data)
+        return deny(result, 400, "the request line has no target");
     const char *version = target.data + target.length;
     if (target.data != data + method.length + 1 || memcmp(data, method.data, method.length) != 0)
         return deny(result, 400, "the request line doesn't begin with a method and one space");
