@@ -7,6 +7,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "shared/base/scan.h"
+
 static const char hex_digits[] = "0123456789abcdef";
 
 void buf_u64(struct buf *buf, uint64_t value)
@@ -94,17 +96,51 @@ static void json_escape(struct buf *buf, unsigned char c)
     }
 }
 
+static inline uint64_t to_escape(uint64_t word)
+{
+    return scan_below(word, ' ') | scan_equal(word, '"') | scan_equal(word, '\\') | scan_equal(word, 0x7f) |
+           scan_high(word);
+}
+
+/* Whether all of `s` is ASCII without controls, `"`, `\\` and DEL, as nearly all is: it needs no escape. The last bytes are
+ * looked at again with those before them, so that there are eight. */
+static bool is_plain(struct str s)
+{
+    if (s.length >= 8) {
+        uint64_t marks = to_escape(scan_load(s.data + s.length - 8));
+        for (size_t i = 0; i + 8 < s.length; i += 8)
+            marks |= to_escape(scan_load(s.data + i));
+        return !marks;
+    }
+    if (s.length >= 4) {
+        uint32_t first, last;
+        memcpy(&first, s.data, sizeof first);
+        memcpy(&last, s.data + s.length - sizeof last, sizeof last);
+        return !to_escape((uint64_t)first << 32 | last);
+    }
+    for (size_t i = 0; i < s.length; i++)
+        if (to_escape(SCAN_EACH((unsigned char)s.data[i])))
+            return false;
+    return true;
+}
+
+static bool escaped(unsigned char c)
+{
+    return c < 0x20 || c >= 0x7f || c == '"' || c == '\\';
+}
+
 void buf_json(struct buf *buf, struct str s)
 {
-    const unsigned char *data = (const unsigned char *)s.data;
+    if (is_plain(s)) {
+        buf_str_add(buf, s);
+        return;
+    }
     size_t plain = 0, i = 0; /* from `plain` to `i`: nothing to escape */
     while (i < s.length) {
-        unsigned char c = data[i];
-        if (c >= 0x20 && c < 0x80 && c != '"' && c != '\\') {
-            i++;
-            continue;
-        }
-        size_t character = c >= 0x80 ? utf8_length(data + i, s.length - i) : 0;
+        unsigned char c = (unsigned char)s.data[i];
+        size_t character = c >= 0x80 ? utf8_length((const unsigned char *)s.data + i, s.length - i)
+                           : c == 0x7f || !escaped(c) ? 1
+                                                      : 0;
         if (character) {
             i += character;
             continue;
@@ -119,14 +155,17 @@ void buf_json(struct buf *buf, struct str s)
 
 void buf_escaped(struct buf *buf, struct str s)
 {
+    if (is_plain(s)) {
+        buf_str_add(buf, s);
+        return;
+    }
     size_t plain = 0, i;
     for (i = 0; i < s.length; i++) {
-        unsigned char c = (unsigned char)s.data[i];
-        if (c >= 0x20 && c < 0x7f && c != '"' && c != '\\')
+        if (!escaped((unsigned char)s.data[i]))
             continue;
         buf_add(buf, s.data + plain, i - plain);
         BUF_LITERAL(buf, "\\x");
-        buf_hex(buf, c, 2);
+        buf_hex(buf, (unsigned char)s.data[i], 2);
         plain = i + 1;
     }
     if (i > plain)

@@ -21,6 +21,26 @@ static inline struct str buf_str(const struct buf *buf)
     return (struct str){buf->data, buf->length};
 }
 
+/* memcpy() for what is mostly short: names, numbers, words. */
+static inline void buf_copy(char *to, const char *from, size_t length)
+{
+    if (length >= 8 && length <= 16) {
+        uint64_t first, last;
+        memcpy(&first, from, sizeof first);
+        memcpy(&last, from + length - sizeof last, sizeof last);
+        memcpy(to, &first, sizeof first);
+        memcpy(to + length - sizeof last, &last, sizeof last);
+    } else if (length >= 4 && length < 8) {
+        uint32_t first, last;
+        memcpy(&first, from, sizeof first);
+        memcpy(&last, from + length - sizeof last, sizeof last);
+        memcpy(to, &first, sizeof first);
+        memcpy(to + length - sizeof last, &last, sizeof last);
+    } else {
+        memcpy(to, from, length);
+    }
+}
+
 static inline void buf_add(struct buf *buf, const char *data, size_t length)
 {
     if (length > buf->size - buf->length) {
@@ -29,7 +49,7 @@ static inline void buf_add(struct buf *buf, const char *data, size_t length)
     }
     if (length == 0) /* either pointer may be NULL then */
         return;
-    memcpy(buf->data + buf->length, data, length);
+    buf_copy(buf->data + buf->length, data, length);
     buf->length += length;
 }
 

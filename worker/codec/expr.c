@@ -224,6 +224,12 @@ static void add_header(struct buf *out, struct str value)
 
 static void add_value(struct buf *out, const struct piece *piece, struct str value, enum expr_escape escape)
 {
+    if (value.length == 0) {
+        value = piece->text;
+    } else if (piece->form == EXPR_SAFE_FORM) {
+        buf_str_add(out, value);
+        return;
+    }
     switch (escape) {
     case EXPR_PLAIN:
         buf_str_add(out, value);
@@ -299,7 +305,7 @@ void expr_eval(const struct expr *expr, expr_resolve *resolve, void *context, en
         } else {
             size_t used = scratch->length;
             struct str value = resolve(context, piece->id, piece->argument, scratch);
-            add_value(out, piece, value.length ? value : piece->text, escape);
+            add_value(out, piece, value, escape);
             scratch->length = used; /* the value is copied by now */
         }
         if (path)

@@ -19,6 +19,7 @@ enum expr_form {
     EXPR_TEXT,       /* any text */
     EXPR_PATH_FORM,  /* part of a URI before its query, in normal form: kept there */
     EXPR_QUERY_FORM, /* a query in normal form: kept behind the `?` */
+    EXPR_SAFE_FORM,  /* letters, digits and - . _ : only: needs no encoding anywhere */
 };
 
 /* A word that an expression may use. */

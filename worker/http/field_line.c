@@ -1,7 +1,7 @@
 /* field_line: one line of a header or trailer section. Called by parse.c; eight bytes are looked at in one step. */
 #include "worker/http/field_line.h"
 
-#include <endian.h>
+#include "shared/base/scan.h"
 
 /* A bit for each byte of a name: tchar of RFC 9110, section 5.6.2. */
 static const bool tchar[256] = {
@@ -19,34 +19,6 @@ bool field_name_is_good(struct str name)
     return good;
 }
 
-/* --- eight bytes in a word, the first one lowest --- */
-
-#define EACH(byte) (UINT64_C(0x0101010101010101) * (byte))
-
-static inline uint64_t load(const char *at)
-{
-    uint64_t word;
-    memcpy(&word, at, sizeof word);
-    return le64toh(word);
-}
-
-/* The high bit of each byte that is below `limit` (128 at most). Above the lowest such byte others may be marked too: only
- * the lowest mark can be relied on. */
-static inline uint64_t below(uint64_t word, unsigned char limit)
-{
-    return (word - EACH(limit)) & ~word & EACH(0x80);
-}
-
-static inline uint64_t equal(uint64_t word, unsigned char byte)
-{
-    return below(word ^ EACH(byte), 1);
-}
-
-static inline size_t lowest(uint64_t marks)
-{
-    return (size_t)__builtin_ctzll(marks) / 8;
-}
-
 static inline bool is_control(char c)
 {
     return ((unsigned char)c < ' ' && c != '\t') || c == 0x7f;
@@ -55,12 +27,12 @@ static inline bool is_control(char c)
 const char *field_control(const char *at, const char *end)
 {
     while (end - at >= 8) {
-        uint64_t word = load(at), marks = below(word, ' ') | equal(word, 0x7f);
+        uint64_t word = scan_load(at), marks = scan_below(word, ' ') | scan_equal(word, 0x7f);
         if (!marks) {
             at += 8;
             continue;
         }
-        at += lowest(marks);
+        at += scan_lowest(marks);
         if (*at != '\t')
             return at;
         at++;
@@ -74,9 +46,9 @@ const char *field_control(const char *at, const char *end)
 static const char *name_end(const char *at, const char *end)
 {
     for (; end - at >= 8; at += 8) {
-        uint64_t word = load(at), marks = below(word, ' ' + 1) | equal(word, ':');
+        uint64_t word = scan_load(at), marks = scan_below(word, ' ' + 1) | scan_equal(word, ':');
         if (marks)
-            return at + lowest(marks);
+            return at + scan_lowest(marks);
     }
     while (at < end && *at != ':' && (unsigned char)*at > ' ')
         at++;

@@ -42,21 +42,21 @@ const struct expr_name request_names[] = {
     {"query", NAME_QUERY_PARAMETER, true, "a query parameter, decoded", EXPR_TEXT},
     {"target", NAME_TARGET, false, "the request target as it came", EXPR_TEXT},
     {"version", NAME_VERSION, false, "HTTP/1.0, HTTP/1.1", EXPR_TEXT},
-    {"client", NAME_CLIENT, false, "the client's address", EXPR_TEXT},
+    {"client", NAME_CLIENT, false, "the client's address", EXPR_SAFE_FORM},
     {"listener", NAME_LISTENER, false, "the listener's name", EXPR_TEXT},
     {"api", NAME_API, false, "the API's name", EXPR_TEXT},
     {"route", NAME_ROUTE, false, "the route's name, or its path", EXPR_TEXT},
-    {"id", NAME_ID, false, "the request id", EXPR_TEXT},
-    {"time", NAME_TIME, false, "when the request's head came, RFC 3339", EXPR_TEXT},
-    {"status", NAME_STATUS, false, "the answer's status", EXPR_TEXT},
-    {"bytes_in", NAME_BYTES_IN, false, "bytes of the request", EXPR_TEXT},
-    {"bytes_out", NAME_BYTES_OUT, false, "bytes of the answer", EXPR_TEXT},
-    {"duration", NAME_DURATION, false, "seconds since the head came, to the microsecond", EXPR_TEXT},
-    {"problem", NAME_PROBLEM, false, "the type of the gateway's own error answer", EXPR_TEXT},
+    {"id", NAME_ID, false, "the request id", EXPR_SAFE_FORM},
+    {"time", NAME_TIME, false, "when the request's head came, RFC 3339", EXPR_SAFE_FORM},
+    {"status", NAME_STATUS, false, "the answer's status", EXPR_SAFE_FORM},
+    {"bytes_in", NAME_BYTES_IN, false, "bytes of the request", EXPR_SAFE_FORM},
+    {"bytes_out", NAME_BYTES_OUT, false, "bytes of the answer", EXPR_SAFE_FORM},
+    {"duration", NAME_DURATION, false, "seconds since the head came, to the microsecond", EXPR_SAFE_FORM},
+    {"problem", NAME_PROBLEM, false, "the type of the gateway's own error answer", EXPR_SAFE_FORM},
     {"upstream", NAME_UPSTREAM, false, "the upstream that was called", EXPR_TEXT},
     {"endpoint", NAME_ENDPOINT, false, "the endpoint that was called last", EXPR_TEXT},
-    {"upstream_time", NAME_UPSTREAM_TIME, false, "seconds until the upstream's head came", EXPR_TEXT},
-    {"tries", NAME_TRIES, false, "how often the upstream was tried", EXPR_TEXT},
+    {"upstream_time", NAME_UPSTREAM_TIME, false, "seconds until the upstream's head came", EXPR_SAFE_FORM},
+    {"tries", NAME_TRIES, false, "how often the upstream was tried", EXPR_SAFE_FORM},
     {"header", NAME_HEADER, true, "a field of the request", EXPR_TEXT},
     {"response", NAME_RESPONSE, true, "a field of the answer", EXPR_TEXT},
     {"cookie", NAME_COOKIE, true, "a cookie of the request", EXPR_TEXT},
@@ -89,15 +89,24 @@ static struct str number(uint64_t value, struct buf *scratch)
     return (struct str){scratch->data + from, scratch->length - from};
 }
 
+static void put_digits(char *at, unsigned value, unsigned digits)
+{
+    for (; digits; digits--, value /= 10)
+        at[digits - 1] = (char)('0' + value % 10);
+}
+
+void request_add_seconds(uint64_t ns, struct buf *out)
+{
+    char micros[] = ".000000";
+    buf_u64(out, ns / NS_PER_SECOND);
+    put_digits(micros + 1, (unsigned)(ns % NS_PER_SECOND / 1000), 6);
+    buf_add(out, micros, 7);
+}
+
 static struct str seconds(uint64_t ns, struct buf *scratch)
 {
     size_t from = scratch->length;
-    buf_u64(scratch, ns / NS_PER_SECOND);
-    char micros[8] = ".";
-    uint64_t rest = ns % NS_PER_SECOND / 1000;
-    for (int i = 6; i >= 1; i--, rest /= 10)
-        micros[i] = (char)('0' + rest % 10);
-    buf_add(scratch, micros, 7);
+    request_add_seconds(ns, scratch);
     return (struct str){scratch->data + from, scratch->length - from};
 }
 
@@ -138,12 +147,26 @@ static struct str client(const struct request *request, struct buf *scratch)
     return (struct str){scratch->data + from, scratch->length - from};
 }
 
+/* The text to the second is the same for many requests: it is kept. */
+void request_add_time(const struct request *request, struct buf *out)
+{
+    struct worker *worker = request->worker;
+    uint64_t second = request->started_wall / NS_PER_SECOND;
+    char text[CLOCK_RFC3339_SIZE];
+    if (second != worker->time_second) {
+        clock_rfc3339(second * NS_PER_SECOND, worker->time);
+        worker->time_second = second;
+    }
+    memcpy(text, worker->time, sizeof text);
+    put_digits(text + sizeof "0000-00-00T00:00:00",
+               (unsigned)(request->started_wall % NS_PER_SECOND / NS_PER_MS), 3);
+    buf_add(out, text, sizeof text - 1);
+}
+
 static struct str started(const struct request *request, struct buf *scratch)
 {
-    char text[CLOCK_RFC3339_SIZE];
     size_t from = scratch->length;
-    clock_rfc3339(request->started_wall, text);
-    buf_add(scratch, text, CLOCK_RFC3339_SIZE - 1);
+    request_add_time(request, scratch);
     return (struct str){scratch->data + from, scratch->length - from};
 }
 

@@ -139,6 +139,10 @@ void request_eval(struct request *request, const struct expr *expr, enum expr_es
 bool request_eval_str(struct request *request, const struct expr *expr, enum expr_escape escape, size_t size,
                       struct str *value);
 
+/* When the request's head came, RFC 3339; a time as seconds with six decimals. */
+void request_add_time(const struct request *request, struct buf *out);
+void request_add_seconds(uint64_t ns, struct buf *out);
+
 /* A UUIDv7 (RFC 9562, section 5.7), 36 characters. */
 struct str request_new_id(struct worker *worker, struct arena *arena);
 

@@ -2,6 +2,7 @@
 #ifndef REQUEST_WORKER_H
 #define REQUEST_WORKER_H
 
+#include "shared/base/clock.h"
 #include "shared/base/random.h"
 #include "shared/conf/generation.h"
 #include "shared/shm/shared.h"
@@ -23,6 +24,8 @@ struct worker {
     const struct generation *generation;
     const struct site *site;
     struct random random;
+    uint64_t time_second; /* what `time` shows, RFC 3339 */
+    char time[CLOCK_RFC3339_SIZE];
     struct cluster *clusters; /* by the upstream's index in the settings */
     unsigned request_count;
     /* What the admin socket answers for a path, as JSON in `arena`; false: there is nothing of that name. Set by the
