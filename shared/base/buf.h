@@ -27,15 +27,15 @@ static inline void buf_copy(char *to, const char *from, size_t length)
     if (length >= 8 && length <= 16) {
         uint64_t first, last;
         memcpy(&first, from, sizeof first);
-        memcpy(&last, from + length - sizeof last, sizeof last);
+        memcpy(&last, from + (length - sizeof last), sizeof last);
         memcpy(to, &first, sizeof first);
-        memcpy(to + length - sizeof last, &last, sizeof last);
+        memcpy(to + (length - sizeof last), &last, sizeof last);
     } else if (length >= 4 && length < 8) {
         uint32_t first, last;
         memcpy(&first, from, sizeof first);
-        memcpy(&last, from + length - sizeof last, sizeof last);
+        memcpy(&last, from + (length - sizeof last), sizeof last);
         memcpy(to, &first, sizeof first);
-        memcpy(to + length - sizeof last, &last, sizeof last);
+        memcpy(to + (length - sizeof last), &last, sizeof last);
     } else {
         memcpy(to, from, length);
     }
