@@ -1,4 +1,5 @@
-/* clock: dates as text, without the C library's time zones and locale. Called for log lines and response heads. */
+/* clock: dates as text, without the C library's time zones and locale. Called for log lines and response heads, and for
+ * dates in the configuration. */
 #include "shared/base/clock.h"
 
 #include <string.h>
@@ -65,4 +66,70 @@ void clock_http(uint64_t wall_ns, char out[CLOCK_HTTP_SIZE])
     put(out + 17, date.hour, 2);
     put(out + 20, date.minute, 2);
     put(out + 23, date.second, 2);
+}
+
+/* Days from 1970-01-01 to a date of the years from 1970: date_of(), backwards. */
+static uint64_t days_of(unsigned year, unsigned month, unsigned day)
+{
+    year -= month <= 2;
+    unsigned of_year = (153 * (month > 2 ? month - 3 : month + 9) + 2) / 5 + day - 1;
+    return (uint64_t)year * 365 + year / 4 - year / 100 + year / 400 + of_year - 719468;
+}
+
+static bool take(struct str *text, unsigned digits, unsigned least, unsigned most, unsigned *number)
+{
+    uint64_t value;
+    if (text->length < digits || !str_to_u64((struct str){text->data, digits}, most, &value) || value < least)
+        return false;
+    *number = (unsigned)value;
+    *text = str_from(*text, digits);
+    return true;
+}
+
+static bool skip(struct str *text, const char *any)
+{
+    if (!text->length || !text->data[0] || !strchr(any, text->data[0]))
+        return false;
+    *text = str_from(*text, 1);
+    return true;
+}
+
+/* Behind the date: seconds of the day, the offset taken off. */
+static bool parse_time(struct str text, int64_t *seconds)
+{
+    unsigned hour, minute, second, ignored, off_hour = 0, off_minute = 0;
+    if (!skip(&text, "Tt") || !take(&text, 2, 0, 23, &hour) || !skip(&text, ":") ||
+        !take(&text, 2, 0, 59, &minute) || !skip(&text, ":") || !take(&text, 2, 0, 60, &second))
+        return false;
+    if (skip(&text, ".")) {
+        if (!take(&text, 1, 0, 9, &ignored))
+            return false;
+        while (take(&text, 1, 0, 9, &ignored))
+            continue;
+    }
+    bool east = text.length && text.data[0] == '+';
+    if (!skip(&text, "Zz") && (!skip(&text, "+-") || !take(&text, 2, 0, 23, &off_hour) || !skip(&text, ":") ||
+                               !take(&text, 2, 0, 59, &off_minute)))
+        return false;
+    int64_t offset = (off_hour * 60 + off_minute) * 60;
+    *seconds = (hour * 60 + minute) * 60 + second + (east ? -offset : offset);
+    return text.length == 0;
+}
+
+bool clock_parse(struct str text, uint64_t *seconds)
+{
+    static const uint8_t lengths[] = {31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
+    unsigned year, month, day;
+    int64_t of_day = 0;
+    if (!take(&text, 4, 1970, 9999, &year) || !skip(&text, "-") || !take(&text, 2, 1, 12, &month) ||
+        !skip(&text, "-") || !take(&text, 2, 1, lengths[month - 1], &day))
+        return false;
+    bool leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    if (month == 2 && day == 29 && !leap)
+        return false;
+    if (text.length && !parse_time(text, &of_day))
+        return false;
+    int64_t all = (int64_t)days_of(year, month, day) * 86400 + of_day;
+    *seconds = (uint64_t)all;
+    return all >= 0;
 }

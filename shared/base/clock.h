@@ -5,6 +5,8 @@
 #include <stdint.h>
 #include <time.h>
 
+#include "shared/base/str.h"
+
 #define NS_PER_MS 1000000ull
 #define NS_PER_SECOND 1000000000ull
 
@@ -29,5 +31,9 @@ void clock_rfc3339(uint64_t wall_ns, char out[CLOCK_RFC3339_SIZE]);
 /* An HTTP date, "Tue, 24 Nov 2026 03:49:32 GMT" (RFC 9110, section 5.6.7): 29 bytes and a NUL. */
 #define CLOCK_HTTP_SIZE 30
 void clock_http(uint64_t wall_ns, char out[CLOCK_HTTP_SIZE]);
+
+/* What someone wrote: a day, "2027-01-31" (from its first second in UTC), or a time of RFC 3339, "2027-01-31T12:00:00Z",
+ * "…+01:00"; a fraction is dropped. True and the seconds of the wall clock; false: it is neither, or lies before 1970. */
+bool clock_parse(struct str text, uint64_t *seconds);
 
 #endif

@@ -91,6 +91,11 @@ void conf_warn(struct conf_loader *loader, struct origin origin, const char *set
     va_end(arguments);
 }
 
+struct origin conf_origin(struct conf_loader *loader, const char *setting)
+{
+    return check_origin(loader, setting, (struct origin){NULL, 0});
+}
+
 struct arena *conf_arena(struct conf_loader *loader)
 {
     return loader->arena;

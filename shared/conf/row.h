@@ -110,6 +110,9 @@ void conf_error(struct conf_loader *loader, struct origin origin, const char *se
 void conf_warn(struct conf_loader *loader, struct origin origin, const char *setting, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 
+/* Where a setting of the section that is being checked stands; if it isn't in the file, where the section does. */
+struct origin conf_origin(struct conf_loader *loader, const char *setting);
+
 /* The generation's arena: what a check derives lives there. */
 struct arena *conf_arena(struct conf_loader *loader);
 

@@ -9,6 +9,14 @@ extern const struct section state_section, log_section, admin_section,
 extern const struct section listener_section;              /* settings_listener.c */
 extern const struct section upstream_section;              /* settings_upstream.c */
 extern const struct section api_section, defaults_section; /* settings_api.c */
+extern const struct section match_section;                 /* settings_match.c */
+extern const struct section version_section;               /* settings_version.c */
+
+/* settings_match.c: an error if `path`, the value of `setting`, is not a path or the front of one. NULL is fine. */
+void check_path(struct conf_loader *loader, struct origin origin, const char *setting, const char *path);
+
+/* settings_match.c: whether it is a token of RFC 9110, section 5.6.2: a method, a field's name. */
+bool is_token(const char *text);
 
 /* A name of an element of a list. */
 struct unique {

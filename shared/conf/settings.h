@@ -89,11 +89,24 @@ struct upstream_settings {
     struct pool_settings keepalive;
 };
 
+/* What a header field or a query parameter must be; without equals, prefix and regex: there. */
+struct condition_settings {
+    struct origin origin;
+    const char *name;
+    const char *equals, *prefix, *regex; /* one of them, or none */
+    bool negated;                        /* `not` */
+};
+
+/* One of path, prefix and regex. */
 struct match_settings {
     struct origin origin;
-    const char *path;   /* "/users/{id}", "/files/{rest*}" */
-    const char *prefix; /* "/static": the path itself and all below */
+    const char *path;          /* "/users/{id}", "/files/{rest*}" */
+    const char *prefix;        /* "/static": the path itself and all below */
+    const char *regex;         /* "/users/(?<id>\\d+)": of the path below the API's prefix */
+    struct origin path_origin; /* of whichever is there */
     struct conf_strings methods;
+    struct conf_list headers, query; /* struct condition_settings */
+    int64_t priority;
 };
 
 struct route_settings {
@@ -103,12 +116,27 @@ struct route_settings {
     struct conf_policies policies;
 };
 
+enum version_by { VERSION_PATH, VERSION_HEADER, VERSION_MEDIA_TYPE };
+
+struct version_settings {
+    struct origin origin;
+    const char *name;                      /* "2" */
+    int by;                                /* enum version_by */
+    const char *header;                    /* by header: the field */
+    const char *segment;                   /* by path: what stands behind the prefix, "v2" */
+    bool standard;                         /* `default`: for requests that name no version */
+    const char *deprecation, *sunset;      /* as written; NULL: none */
+    uint64_t deprecated_from, sunset_from; /* parsed: seconds of the wall clock */
+    const char *link;                      /* where the deprecation is told of */
+};
+
 struct api_settings {
     struct origin origin;
     const char *name;
-    struct conf_strings host;      /* "a.example.com", "*.example.com"; none: any */
-    const char *prefix;            /* before every path of its routes; NULL: none */
-    struct conf_strings listeners; /* names; none: all */
+    struct conf_strings host;         /* "a.example.com", "*.example.com"; none: any */
+    const char *prefix;               /* before every path of its routes; NULL: none */
+    struct version_settings *version; /* NULL: it has none */
+    struct conf_strings listeners;    /* names; none: all */
     struct conf_policies policies;
     struct conf_list routes; /* struct route_settings */
 };

@@ -1,69 +1,7 @@
-/* settings_api: APIs, their routes, and what a route matches. */
+/* settings_api: APIs and their routes. */
 #include <ctype.h>
 
 #include "shared/conf/sections.h"
-
-/* A path, or the front of one. */
-static void check_path(struct conf_loader *loader, struct origin origin, const char *setting,
-                       const char *path)
-{
-    if (!path)
-        return;
-    if (*path != '/')
-        conf_error(loader, origin, setting, "\"%s\" must begin with \"/\" (write \"/%s\")", path, path);
-    else if (path[strcspn(path, "?#")])
-        conf_error(loader, origin, setting, "\"%s\" is more than a path (leave out what follows the \"%c\")",
-                   path, path[strcspn(path, "?#")]);
-}
-
-/* A token of RFC 9110, section 5.6.2, in upper case. */
-static void check_method(struct conf_loader *loader, const struct match_settings *match, const char *method)
-{
-    char upper[32];
-    size_t length = strlen(method), i;
-    for (i = 0; i < length && i < sizeof(upper) - 1; i++)
-        upper[i] = (char)toupper((unsigned char)method[i]);
-    upper[i] = '\0';
-    bool token = length > 0 && i == length;
-    for (const char *c = method; *c; c++)
-        token = token && (isalnum((unsigned char)*c) || strchr("!#$%&'*+-.^_`|~", *c));
-    if (!token)
-        conf_error(loader, match->origin, "methods", "\"%s\" is not a method (write \"GET\", \"POST\" …)",
-                   method);
-    else if (strcmp(upper, method) != 0)
-        conf_error(loader, match->origin, "methods", "\"%s\" must be in upper case (write \"%s\")", method,
-                   upper);
-}
-
-static void match_check(struct conf_loader *loader, void *structure)
-{
-    const struct match_settings *match = structure;
-    if (match->path && match->prefix)
-        conf_error(loader, match->origin, "prefix", "a route has a path or a prefix, not both (remove one)");
-    else if (!match->path && !match->prefix)
-        conf_error(loader, match->origin, NULL, "has neither path nor prefix (write path = \"/…\")");
-    check_path(loader, match->origin, "path", match->path);
-    check_path(loader, match->origin, "prefix", match->prefix);
-    for (unsigned i = 0; i < match->methods.count; i++)
-        check_method(loader, match, match->methods.items[i]);
-}
-
-#define MATCH(kind_, member, ...) ROW_(kind_, struct match_settings, member, __VA_ARGS__)
-
-static const struct row match_rows[] = {
-    MATCH(ROW_STRING, path, .help = "the path: /users, /users/{id}, /files/{rest*}"),
-    MATCH(ROW_STRING, prefix, .help = "instead of path: this path and all below it"),
-    MATCH(ROW_STRINGS, methods, .help = "GET, POST …; without it: all"),
-    ROW_END,
-};
-
-static const struct section match_section = {
-    .name = "match",
-    .size = sizeof(struct match_settings),
-    .rows = match_rows,
-    .shorthand = "path",
-    .check = match_check,
-};
 
 #define ROUTE(kind_, member, ...) ROW_(kind_, struct route_settings, member, __VA_ARGS__)
 
@@ -157,6 +95,8 @@ static const struct row api_rows[] = {
     API(ROW_STRINGS, host,
         .help = "the hosts that it is for: api.example.com, *.example.com; without it: all"),
     API(ROW_STRING, prefix, .help = "what stands before the path of each of its routes"),
+    API(ROW_OPTIONAL, version, .section = &version_section,
+        .help = "which version of the API this is, and how a request asks for it"),
     API(ROW_STRINGS, listeners, .help = "the names of the listeners that it is on; without it: all"),
     API(ROW_POLICIES, policies, .help = "policies for all its routes that don't set them themselves"),
     API(ROW_LIST, routes, .flags = ROW_REQUIRED, .section = &route_section, .min = 1, .max = 1 << 20,

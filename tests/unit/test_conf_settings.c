@@ -161,13 +161,15 @@ static void test_apis(void **state)
 static void test_match(void **state)
 {
     (void)state;
-    assert_wrong(ROUTE("{ }"),
-                 "main.conf:2: apis[0].routes[0].match: has neither path nor prefix (write path = \"/…\")\n");
-    assert_wrong("apis = ( { name = \"a\"; routes = (\n{ } ); } );",
-                 "main.conf:2: apis[0].routes[0].match: has neither path nor prefix (write path = \"/…\")\n");
+    assert_wrong(
+        ROUTE("{ }"),
+        "main.conf:2: apis[0].routes[0].match: has none of path, prefix and regex (write path = \"/…\")\n");
+    assert_wrong(
+        "apis = ( { name = \"a\"; routes = (\n{ } ); } );",
+        "main.conf:2: apis[0].routes[0].match: has none of path, prefix and regex (write path = \"/…\")\n");
     assert_wrong(ROUTE("{ path = \"/a\";\nprefix = \"/b\"; }"),
-                 "main.conf:3: apis[0].routes[0].match.prefix: a route has a path or a prefix, not both "
-                 "(remove one)\n");
+                 "main.conf:3: apis[0].routes[0].match.prefix: a route has one of path, prefix and regex "
+                 "(remove the others)\n");
     assert_wrong(ROUTE("\"a\""),
                  "main.conf:2: apis[0].routes[0].match.path: \"a\" must begin with \"/\" (write "
                  "\"/a\")\n");
@@ -179,6 +181,83 @@ static void test_match(void **state)
         "main.conf:2: apis[0].routes[0].match.methods: \"get\" must be in upper case (write \"GET\")\n"
         "main.conf:2: apis[0].routes[0].match.methods: \"A B\" is not a method (write \"GET\", \"POST\" …)\n"
         "main.conf:2: apis[0].routes[0].match.methods: \"\" is not a method (write \"GET\", \"POST\" …)\n");
+}
+
+static void test_conditions(void **state)
+{
+    (void)state;
+    assert_wrong(
+        ROUTE("{ path = \"/a\"; headers = ( \"X\", { equals = \"x\"; },\n{ name = \"a b\"; } ); }"),
+        "main.conf:2: apis[0].routes[0].match.headers[1].name: is missing (the field's name; alone: it must "
+        "be there)\n"
+        "main.conf:3: apis[0].routes[0].match.headers[2].name: \"a b\" is not the name of a header field "
+        "(write \"X-Beta\")\n");
+    assert_wrong(
+        ROUTE("{ path = \"/a\"; query = ( { name = \"x\"; equals = \"1\";\nregex = \"2\"; }, \"\" ); }"),
+        "main.conf:3: apis[0].routes[0].match.query[0].regex: one of equals, prefix and regex says what it "
+        "must be (remove the others)\n"
+        "main.conf:3: apis[0].routes[0].match.query[1].name: is empty (write the parameter's name, "
+        "decoded)\n");
+    assert_wrong(
+        ROUTE("{ regex = \"/a\"; priority = 1000001; }"),
+        "main.conf:2: apis[0].routes[0].match.priority: 1000001 is too large (write -1000000 to 1000000)\n");
+    const struct settings *settings = conf_right(ROUTE("{ regex = \"/a\";\nheaders = [ \"A\", \"B\" ]; query "
+                                                       "= { name = \"q\"; equals = \"\"; not = true; }; }"));
+    const struct route_settings *route =
+        ((const struct api_settings *)settings->apis.items[0])->routes.items[0];
+    assert_int_equal(route->match.path_origin.line, 2);
+    assert_int_equal(route->match.headers.count, 2);
+    assert_string_equal(((const struct condition_settings *)route->match.headers.items[1])->name, "B");
+    const struct condition_settings *query = route->match.query.items[0];
+    assert_string_equal(query->equals, "");
+    assert_true(query->negated);
+}
+
+static void test_version(void **state)
+{
+    (void)state;
+    const struct settings *settings = conf_right(API("version = \"2\";"));
+    const struct version_settings *version = ((const struct api_settings *)settings->apis.items[0])->version;
+    assert_string_equal(version->segment, "v2");
+    assert_int_equal(version->by, VERSION_PATH);
+    assert_false(version->standard);
+    settings = conf_right(
+        API("version = { name = \"2.1\"; by = \"header\"; default = true; deprecation = \"2026-01-01\";"
+            "sunset = \"2027-01-01T00:00:00Z\"; link = \"https://example.com/end?x=1\"; };"));
+    version = ((const struct api_settings *)settings->apis.items[0])->version;
+    assert_string_equal(version->header, "Api-Version");
+    assert_true(version->standard);
+    assert_int_equal(version->deprecated_from, 1767225600);
+    assert_int_equal(version->sunset_from, 1798761600);
+    assert_wrong(API("version = { by = \"media\"; };"),
+                 "main.conf:1: apis[0].version.by: \"media\" is not known (write \"path\", \"header\" or "
+                 "\"media-type\")\n"
+                 "main.conf:1: apis[0].version.name: is missing (the version as clients name it: 2)\n");
+    assert_wrong(
+        API("version = { name = \"a/b\";\nheader = \"X\"; };"),
+        "main.conf:1: apis[0].version.name: \"a/b\" is not a version (write \"2\": letters, digits, \"-\", "
+        "\".\" and \"_\")\n"
+        "main.conf:2: apis[0].version.header: has no effect (write by = \"header\" with it)\n");
+    assert_wrong(
+        API("version = { name = \"1\"; segment = \"..\"; };"),
+        "main.conf:1: apis[0].version.segment: \"..\" is not a segment of a path (write \"v2\": letters, "
+        "digits, \"-\", \".\" and \"_\")\n");
+    assert_wrong(API("version = { name = \"1\"; by = \"header\"; header = \"a:b\"; segment = \"v\"; };"),
+                 "main.conf:1: apis[0].version.header: \"a:b\" is not the name of a header field\n"
+                 "main.conf:1: apis[0].version.segment: has no effect (write by = \"path\" with it)\n");
+    assert_wrong(
+        API("version = { name = \"1\";\ndeprecation = \"2026-02-30\";\nsunset = \"soon\";\nlink = \"a b\"; "
+            "};"),
+        "main.conf:2: apis[0].version.deprecation: \"2026-02-30\" is not a date (write \"2027-01-31\" or "
+        "\"2027-01-31T00:00:00Z\")\n"
+        "main.conf:3: apis[0].version.sunset: \"soon\" is not a date (write \"2027-01-31\" or "
+        "\"2027-01-31T00:00:00Z\")\n"
+        "main.conf:4: apis[0].version.link: \"a b\" is not a URL (percent-encode what isn't)\n");
+    assert_wrong(
+        API("version = { name = \"1\"; deprecation = \"2026-02-02\"; sunset = \"2026-02-01\"; };"),
+        "main.conf:1: apis[0].version.sunset: \"2026-02-01\" is before its deprecation, \"2026-02-02\"\n");
+    assert_wrong(API("version = { name = \"1\"; link = \"/x\"; };"),
+                 "main.conf:1: apis[0].version.link: has no effect (write deprecation or sunset with it)\n");
 }
 
 static void test_policies(void **state)
@@ -230,9 +309,10 @@ static void test_rest(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        CONF_TEST(test_defaults),  CONF_TEST(test_whole),    CONF_TEST(test_listeners),
-        CONF_TEST(test_upstreams), CONF_TEST(test_hosts),    CONF_TEST(test_apis),
-        CONF_TEST(test_match),     CONF_TEST(test_policies), CONF_TEST(test_rest),
+        CONF_TEST(test_defaults),  CONF_TEST(test_whole),      CONF_TEST(test_listeners),
+        CONF_TEST(test_upstreams), CONF_TEST(test_hosts),      CONF_TEST(test_apis),
+        CONF_TEST(test_match),     CONF_TEST(test_conditions), CONF_TEST(test_version),
+        CONF_TEST(test_policies),  CONF_TEST(test_rest),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -118,12 +118,77 @@ static void test_clocks_advance(void **state)
     assert_true(clock_wall_ns() / NS_PER_SECOND + 1 >= (uint64_t)time(NULL));
 }
 
+static void test_clock_parse(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        uint64_t seconds;
+    } good[] = {
+        {"1970-01-01", 0},
+        {"2026-01-01", 1767225600},
+        {"2024-02-29", 1709164800},
+        {"2000-02-29T00:00:00Z", 951782400},
+        {"2026-11-24T03:49:32Z", 1795492172},
+        {"2026-11-24T03:49:32.123456789z", 1795492172},
+        {"2026-11-24t04:49:32+01:00", 1795492172},
+        {"2026-11-23T22:19:32-05:30", 1795492172},
+        {"2016-12-31T23:59:60Z", 1483228800},
+        {"9999-12-31T23:59:59Z", 253402300799},
+    };
+    static const char *const wrong[] = {
+        "",
+        "2026",
+        "2026-1-1",
+        "2026-13-01",
+        "2026-00-01",
+        "2026-01-00",
+        "2026-04-31",
+        "2026-02-29",
+        "2100-02-29",
+        "1969-12-31",
+        "1970-01-01T00:00:00+00:01",
+        "2026-01-01 00:00:00Z",
+        "2026-01-01T",
+        "2026-01-01T00:00Z",
+        "2026-01-01T00:00:00",
+        "2026-01-01T24:00:00Z",
+        "2026-01-01T00:60:00Z",
+        "2026-01-01T00:00:61Z",
+        "2026-01-01T00:00:00.Z",
+        "2026-01-01T00:00:00+1:00",
+        "2026-01-01T00:00:00+01:60",
+        "2026-01-01T00:00:00Zx",
+        "2026-01-01x",
+        "+026-01-01",
+        "01/01/2026",
+    };
+    uint64_t seconds;
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
+        assert_true(clock_parse(str_of(good[i].text), &seconds));
+        assert_int_equal(seconds, good[i].seconds);
+    }
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
+        if (clock_parse(str_of(wrong[i]), &seconds))
+            fail_msg("%s is taken", wrong[i]);
+    for (uint64_t day = 0; day < 120000; day += 13) { /* there and back */
+        char text[CLOCK_RFC3339_SIZE];
+        clock_rfc3339(day * 86400 * NS_PER_SECOND, text);
+        assert_true(clock_parse((struct str){text, 10}, &seconds));
+        assert_int_equal(seconds, day * 86400);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_siphash),        cmocka_unit_test(test_siphash_as_python),
-        cmocka_unit_test(test_name),           cmocka_unit_test(test_random),
-        cmocka_unit_test(test_dates),          cmocka_unit_test(test_dates_as_the_library),
+        cmocka_unit_test(test_clock_parse),
+        cmocka_unit_test(test_siphash),
+        cmocka_unit_test(test_siphash_as_python),
+        cmocka_unit_test(test_name),
+        cmocka_unit_test(test_random),
+        cmocka_unit_test(test_dates),
+        cmocka_unit_test(test_dates_as_the_library),
         cmocka_unit_test(test_clocks_advance),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,7 +1,8 @@
-/* The router: which route a host, a path and a method come to, and what it refuses at load. */
+/* The router: which route a host, a path and a method come to, and what it refuses at load. Conditions, patterns and
+ * versions are in test_match.c. */
 #include "tests/unit/unit.h"
 
-#include "worker/request/route.h"
+#include "worker/request/router.h"
 
 static struct arena *arena;
 static struct errors errors;
@@ -38,6 +39,7 @@ static void add(const char *name, const char *host, const char *pattern, unsigne
                             .api = api,
                             .settings = settings,
                             .pattern = str_of(pattern),
+                            .text = str_of(pattern),
                             .methods = methods};
     route->is_prefix = str_ends(route->pattern, STR(">"));
     route->pattern.length -= route->is_prefix;
@@ -49,7 +51,9 @@ static void add(const char *name, const char *host, const char *pattern, unsigne
 static const char *at(const char *host, const char *path, enum method method, struct route_match *match)
 {
     static const char *const words[] = {[METHOD_GET] = "GET", [METHOD_HEAD] = "HEAD", [METHOD_POST] = "POST"};
-    switch (router_match(router, str_of(host), str_of(path), method, str_of(words[method]), match)) {
+    const struct request_head head = {
+        .authority = str_of(host), .method = method, .method_text = str_of(words[method])};
+    switch (router_match(router, &head, str_of(path), arena, match)) {
     case ROUTE_FOUND:
         return match->route->name.data;
     case ROUTE_METHOD:
@@ -137,8 +141,11 @@ static void test_methods(void **state)
 static void test_refused(void **state)
 {
     (void)state;
-    static const char *const patterns[] = {"/a/{",   "/a/x{y}",    "/{a}/{a}", "/{}",
-                                           "/{a-b}", "/{rest*}/x", "/{*}"};
+    static const char *const patterns[] = {
+        "/a/{",  "/a/x{y}", "/{a}/{a}", "/{}",  "/{a-b}",  "/{rest*}/x", "/{*}", /* parameters */
+        "/a//b", "/a/../b", "/.",       "/%61", "/%c3%a9", "/\xc3\xa9",  "/a%2Fb",
+        "/a b",  "/%zz" /* no path in normal form */
+    };
     for (size_t i = 0; i < sizeof patterns / sizeof *patterns; i++) {
         unsigned before = errors.count;
         add("bad", NULL, patterns[i], 0);

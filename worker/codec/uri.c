@@ -368,14 +368,19 @@ static bool decodes_to(struct str text, struct str name)
     return i == name.length;
 }
 
-bool uri_query_value(struct str query, struct str name, struct str *value)
+bool uri_query_next(struct str *query, struct str name, struct str *value)
 {
-    while (query.length) {
-        struct str rest = str_cut(&query, '&'), key = str_cut(&rest, '=');
+    while (query->length) {
+        struct str rest = str_cut(query, '&'), key = str_cut(&rest, '=');
         if (!decodes_to(key, name))
             continue;
         *value = rest.data ? rest : (struct str){key.data + key.length, 0};
         return true;
     }
     return false;
+}
+
+bool uri_query_value(struct str query, struct str name, struct str *value)
+{
+    return uri_query_next(&query, name, value);
 }

@@ -40,4 +40,7 @@ ptrdiff_t uri_decode(struct str value, bool query, char *out, size_t size);
 /* The raw value of parameter `name` in a query; false: it is not there. */
 bool uri_query_value(struct str query, struct str name, struct str *value);
 
+/* The same for each of several: `query` becomes what follows it. */
+bool uri_query_next(struct str *query, struct str name, struct str *value);
+
 #endif

@@ -53,6 +53,8 @@ struct policy {
     bool list;                     /* may stand several times on a route */
     /* For what is on every chain without being asked for: its configuration, or NULL when it is off. */
     const void *(*always)(const struct settings *settings);
+    /* For what follows from the route itself (NULL: the chain of requests without one): its configuration, or NULL. */
+    const void *(*of_route)(const struct settings *settings, const struct route *route);
     /* At load: checks, and makes what the hooks get as `compiled`. Without it they get the configuration itself. */
     const void *(*compile)(struct compiler *compiler, const void *conf);
     enum verdict (*on_request)(struct request *request, const void *compiled);

@@ -12,6 +12,7 @@ struct site_compiler {
     const struct policy *const *policies;
     struct arena *arena;
     struct errors *errors;
+    struct regex_set *regexes; /* NULL until there is a pattern */
 };
 
 enum { CHAIN_MAX = 64 };
@@ -45,7 +46,7 @@ static void check_name(void *context, int id, struct str argument)
             return;
     check->good = false;
     compile_error(check->compiler, check->setting, "the route's path \"%.*s\" has no parameter {%.*s}",
-                  STR_ARG(route->pattern), STR_ARG(argument));
+                  STR_ARG(route->text), STR_ARG(argument));
 }
 
 const struct expr *compile_expr(struct compiler *compiler, const char *setting, const char *text, bool braces)
@@ -122,8 +123,8 @@ static void use_add(struct use *uses, unsigned at, struct use use)
 }
 
 /* Returns how many there are, also those beyond CHAIN_MAX, which are left out. */
-static unsigned collect(struct site_compiler *compiler, const struct conf_policies *const levels[3],
-                        struct use *uses)
+static unsigned collect(struct site_compiler *compiler, const struct route *route,
+                        const struct conf_policies *const levels[3], struct use *uses)
 {
     unsigned count = 0;
     for (unsigned p = 0; compiler->policies[p]; p++) {
@@ -131,6 +132,9 @@ static unsigned collect(struct site_compiler *compiler, const struct conf_polici
         const void *always = policy->always ? policy->always(compiler->settings) : NULL;
         if (always)
             use_add(uses, count++, (struct use){policy, always, {NULL, 0}, true});
+        const void *of_route = policy->of_route ? policy->of_route(compiler->settings, route) : NULL;
+        if (of_route)
+            use_add(uses, count++, (struct use){policy, of_route, {NULL, 0}, false});
         const struct conf_policies *level = policy->section ? who_says(levels, policy) : NULL;
         for (unsigned i = 0; level && i < level->count; i++)
             if (level->items[i].extension->feature == policy && !level->items[i].off)
@@ -174,7 +178,7 @@ static const struct chain *compile_chain(struct site_compiler *site, const struc
     struct use uses[CHAIN_MAX];
     struct link links[CHAIN_MAX] = {{NULL, NULL}};
     struct chain *chain = arena_zalloc(site->arena, sizeof *chain);
-    unsigned count = collect(site, levels, uses), contents = 0;
+    unsigned count = collect(site, route, levels, uses), contents = 0;
     if (count > CHAIN_MAX) {
         errors_add(site->errors, origin, "%u policies on one route (%d at most)", count, CHAIN_MAX);
         count = CHAIN_MAX;
@@ -202,18 +206,6 @@ static const struct chain *compile_chain(struct site_compiler *site, const struc
 
 /* --- routes --- */
 
-static void set_methods(struct route *route, const struct conf_strings *methods, struct arena *arena)
-{
-    route->others.items = arena_array(arena, methods->count, sizeof *route->others.items);
-    for (unsigned i = 0; i < methods->count; i++) {
-        enum method method = method_of(str_of(methods->items[i]));
-        if (method == METHOD_OTHER)
-            route->others.items[route->others.count++] = methods->items[i];
-        else
-            route->methods |= 1u << method;
-    }
-}
-
 static bool api_is_on(const struct api_settings *api, const struct listener_settings *listener)
 {
     for (unsigned i = 0; i < api->listeners.count; i++)
@@ -222,37 +214,42 @@ static bool api_is_on(const struct api_settings *api, const struct listener_sett
     return api->listeners.count == 0;
 }
 
-static void compile_route(struct site_compiler *compiler, const struct api_settings *api,
-                          const struct route_settings *settings)
+static void add_route(struct site_compiler *compiler, const struct route *route)
 {
-    struct arena *arena = compiler->arena;
-    struct site *site = compiler->site;
-    struct route *route = arena_zalloc(arena, sizeof *route);
-    const char *path = settings->match.path ? settings->match.path : settings->match.prefix;
-    struct str prefix = str_of(api->prefix ? api->prefix : "");
-    if (!path)
-        return; /* an error of the settings, reported there */
-    if (prefix.length && prefix.data[prefix.length - 1] == '/')
-        prefix.length--;
-    route->api = api;
-    route->settings = settings;
-    route->prefix = prefix;
-    route->is_prefix = settings->match.path == NULL;
-    route->pattern = str_of(arena_printf(arena, "%.*s%s", STR_ARG(prefix), path));
-    route->name = settings->name ? str_of(settings->name) : route->pattern;
-    set_methods(route, &settings->match.methods, arena);
-    if (!route_parse_pattern(route, settings->match.origin.file ? settings->match.origin : settings->origin,
-                             compiler->errors, arena))
-        return;
+    const struct conf_list *listeners = &compiler->settings->listeners;
+    struct router **routers = compiler->site->routers;
+    for (unsigned i = 0; i < listeners->count; i++)
+        if (api_is_on(route->api, listeners->items[i]))
+            router_add(routers[i], route, compiler->arena, compiler->errors);
+    if (listeners->count == 0) /* nothing is served, but conflicts are told all the same */
+        router_add(routers[0], route, compiler->arena, compiler->errors);
+}
+
+/* False: something was wrong. */
+static bool compile_route(struct site_compiler *compiler, const struct api_settings *api,
+                          const struct route_settings *settings, bool standard)
+{
+    unsigned before = compiler->errors->count;
+    struct route *route =
+        route_compile(api, settings, standard, &compiler->regexes, compiler->arena, compiler->errors);
+    if (!route)
+        return false;
     const struct conf_policies *levels[3] = {&settings->policies, &api->policies,
                                              &compiler->settings->defaults.policies};
     route->chain = compile_chain(compiler, route, levels, settings->origin);
-    for (unsigned i = 0; i < compiler->settings->listeners.count; i++)
-        if (api_is_on(api, compiler->settings->listeners.items[i]))
-            router_add(site->routers[i], route, arena, compiler->errors);
-    if (compiler->settings->listeners.count == 0) /* nothing is served, but conflicts are told all the same */
-        router_add(site->routers[0], route, arena, compiler->errors);
-    site->route_count++;
+    add_route(compiler, route);
+    compiler->site->route_count++;
+    return compiler->errors->count == before;
+}
+
+/* The default of an API's versions in the path can do without its segment: each route is there twice then. */
+static void compile_api(struct site_compiler *compiler, const struct api_settings *api)
+{
+    const struct version_settings *version = api->version;
+    bool twice = version && version->by == VERSION_PATH && version->standard;
+    for (unsigned i = 0; i < api->routes.count; i++)
+        if (compile_route(compiler, api, api->routes.items[i], false) && twice)
+            compile_route(compiler, api, api->routes.items[i], true);
 }
 
 static void compile_routes(struct site_compiler *compiler)
@@ -263,12 +260,9 @@ static void compile_routes(struct site_compiler *compiler)
     compiler->site->routers[0] = router_new(compiler->arena, NULL);
     for (unsigned i = 0; i < listeners->count; i++)
         compiler->site->routers[i] = router_new(compiler->arena, listeners->items[i]);
-    for (unsigned i = 0; i < apis->count; i++) {
-        const struct api_settings *api = apis->items[i];
-        for (unsigned j = 0; j < api->routes.count; j++)
-            compile_route(compiler, api, api->routes.items[j]);
-    }
-    for (unsigned i = 0; i < listeners->count; i++)
+    for (unsigned i = 0; i < apis->count; i++)
+        compile_api(compiler, apis->items[i]);
+    for (unsigned i = 0; i == 0 || i < listeners->count; i++)
         router_finish(compiler->site->routers[i], compiler->arena);
 }
 
@@ -371,7 +365,7 @@ const struct site *site_compile(const struct settings *settings, const struct po
                                 const struct policy *admin, struct arena *arena, struct errors *errors)
 {
     struct site *site = arena_zalloc(arena, sizeof *site);
-    struct site_compiler compiler = {site, settings, policies, arena, errors};
+    struct site_compiler compiler = {site, settings, policies, arena, errors, NULL};
     site->settings = settings;
     compile_trusted(&compiler);
     const struct conf_policies *levels[3] = {NULL, NULL, &settings->defaults.policies};

@@ -4,7 +4,7 @@
 
 #include "shared/base/address.h"
 #include "worker/request/policy.h"
-#include "worker/request/route.h"
+#include "worker/request/router.h"
 
 /* One policy of a chain. */
 struct link {

@@ -1,8 +1,11 @@
 /* states: the life of a request as a table of named states, driven from one place. */
 #include <assert.h>
+#include <inttypes.h>
 
+#include "shared/base/log.h"
 #include "worker/codec/uri.h"
 #include "worker/request/request.h"
+#include "worker/request/version.h"
 
 enum { ID_MAX = 128 };
 
@@ -49,24 +52,46 @@ static enum progress state_head(struct request *request)
 
 /* --- ROUTE --- */
 
+enum { WARN_EVERY_MS = 10000 };
+
+/* Now and then: whoever sends such requests must not fill the log. */
+static void warn_exceeded(struct worker *worker, const struct route *route)
+{
+    if (worker->patterns_exceeded++ && worker->loop.now_ms - worker->exceeded_told < WARN_EVERY_MS)
+        return;
+    worker->exceeded_told = worker->loop.now_ms;
+    log_warning("route %.*s: a pattern takes too long for what was sent, which counts as no match (%" PRIu64
+                " requests so far in this worker)",
+                STR_ARG(route->name), worker->patterns_exceeded);
+}
+
+static void no_route(struct request *request)
+{
+    const struct route_match *match = &request->match;
+    const char *version =
+        match->version_missed ? version_asked(match->vary[0], request->head, request->arena) : "";
+    request_fail(request, PROBLEM_NO_ROUTE, "no route for %.*s on host %.*s%s", STR_ARG(request->path),
+                 STR_ARG(request->head->authority), version);
+}
+
 static void find_route(struct request *request)
 {
     const struct request_head *head = request->head;
-    struct str authority = head->authority;
-    switch (router_match(request->exchange->listener, authority, request->path, head->method,
-                         head->method_text, &request->match)) {
+    struct route_match *match = &request->match;
+    switch (router_match(request->exchange->listener, head, request->path, request->arena, match)) {
     case ROUTE_FOUND:
-        request->chain = request->match.route->chain;
+        request->chain = match->route->chain;
         break;
     case ROUTE_NOT_FOUND:
-        request_fail(request, PROBLEM_NO_ROUTE, "no route for %.*s on host %.*s", STR_ARG(request->path),
-                     STR_ARG(authority));
+        no_route(request);
         break;
     case ROUTE_METHOD:
         request_fail(request, PROBLEM_METHOD_NOT_ALLOWED, "%.*s is not one of %.*s",
-                     STR_ARG(head->method_text), STR_ARG(request->match.allow));
+                     STR_ARG(head->method_text), STR_ARG(match->allow));
         break;
     }
+    if (match->exceeded)
+        warn_exceeded(request->worker, match->exceeded);
 }
 
 static enum progress state_route(struct request *request)

@@ -28,6 +28,8 @@ struct worker {
     char time[CLOCK_RFC3339_SIZE];
     struct cluster *clusters; /* by the upstream's index in the settings */
     unsigned request_count;
+    uint64_t patterns_exceeded; /* requests for which a route's pattern would have taken too long */
+    uint64_t exceeded_told;     /* ms: when the log last said so */
     /* What the admin socket answers for a path, as JSON in `arena`; false: there is nothing of that name. Set by the
      * keeper only. */
     bool (*admin)(struct worker *worker, struct str path, struct arena *arena, struct str *body);
