@@ -123,6 +123,7 @@ static void test_names(void **state)
     } asked[] = {
         {"application/vnd.acme.v2+json", "2", true},
         {"application/vnd.acme.v2+json", "", false},
+        {"application/json;version=\"\"", "", false},
         {"application/vnd.acme.v2+json", "22", false},
         {"application/vnd.acme.v22+json", "2", false},
         {"application/vnd.acme.v2.1+json", "2", false},

@@ -146,6 +146,8 @@ static bool is_version(struct str version, struct str name, bool whole)
 bool accept_names(const struct accept_range *range, struct str name)
 {
     struct str tree;
+    if (name.length == 0)
+        return false;
     if (range->version.data)
         return is_version(range->version, name, range->parameter);
     if (!vendor_type(range->type, &tree) || tree.length < name.length + 2)
