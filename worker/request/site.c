@@ -238,7 +238,7 @@ static bool compile_route(struct site_compiler *compiler, const struct api_setti
                                              &compiler->settings->defaults.policies};
     route->chain = compile_chain(compiler, route, levels, settings->origin);
     add_route(compiler, route);
-    compiler->site->route_count++;
+    compiler->site->route_count += !standard; /* the same route */
     return compiler->errors->count == before;
 }
 
