@@ -4,10 +4,11 @@ import os
 import pwd
 import re
 import resource
+import signal
 import socket
 import threading
 
-from gatehouse import Case, answer, wait_until
+from gatehouse import Case, answer, read_stat, wait_until
 
 ALL = '{ name = "a"; routes = ( { match = { prefix = "/"; }; proxy = { upstream = "origin"; }; } ); }'
 
@@ -171,19 +172,33 @@ class Balance(Case):
         self.assertEqual(origin.connections, 2)
 
     def test_one_who_comes_later_does_not_overtake(self):
-        """A request that comes in the moment in which a connection is free goes behind those that wait."""
-        gate = Gate()
-        origin = self.origin(gate)
-        gateway = self.start([origin.text], 'max_connections = 1; queue = { timeout = "30s"; };')
-        with gateway.client() as pipelining:
-            pipelining.send_head("GET", "/1")
-            wait_until(lambda: gate.order == ["/1"], "the first")
-            pipelining.send_head("GET", "/3")  # begins as soon as /1 is answered, and its connection free
-            waiting = self.ask_queued(gateway, "/2")
-            gate.let(3)
-            self.assertEqual([pipelining.answer().body, pipelining.answer().body], [b"/1", b"/3"])
-            self.assertEqual(waiting[0].answer().body, b"/2")
-        self.assertEqual(gate.order, ["/1", "/2", "/3"])
+        """The answer that frees the connection and another request are seen in the same turn: who waited is first."""
+        order, go, sent = [], threading.Event(), threading.Event()
+
+        def serve(request, sock):
+            order.append(request.target)
+            if request.target == "/1":
+                go.wait(30)
+            sock.sendall(answer(request.target.encode()))
+            sent.set()
+        gateway = self.start([self.origin(serve).text], 'max_connections = 1; queue = { timeout = "30s"; };')
+        with gateway.client() as later:
+            self.assertEqual(later.request("GET", "/0").status, 200)
+            sent.clear()
+            first = self.ask(gateway, "/1")[0]
+            wait_until(lambda: order[-1] == "/1", "the first")
+            second = self.ask_queued(gateway, "/2")[0]
+            pid = gateway.wait_processes("worker", 1)[0]
+            os.kill(pid, signal.SIGSTOP)
+            try:
+                wait_until(lambda: read_stat(pid)[0] == "T", "the worker stands still")
+                go.set()
+                self.assertTrue(sent.wait(10))
+                later.send_head("GET", "/3")
+            finally:
+                os.kill(pid, signal.SIGCONT)
+            self.assertEqual([client.answer().body for client in (first, second, later)], [b"/1", b"/2", b"/3"])
+        self.assertEqual(order, ["/0", "/1", "/2", "/3"])
 
     def test_queue_that_is_full_or_too_slow(self):
         gate = Gate()

@@ -304,14 +304,16 @@ bool call_start(struct call *call, struct cluster *cluster, const struct call_ev
                 struct arena *arena, enum method method, bool body, bool chunked, uint64_t key)
 {
     struct loop *loop = &cluster->worker->loop;
-    *call = (struct call){.cluster = cluster,
-                          .events = events,
-                          .owner = owner,
-                          .arena = arena,
-                          .method = method,
-                          .body = body,
-                          .chunked = chunked,
-                          .choice = {.key = key}};
+    memset(call, 0, offsetof(struct call, choice));
+    call->cluster = cluster;
+    call->events = events;
+    call->owner = owner;
+    call->arena = arena;
+    call->method = method;
+    call->body = body;
+    call->chunked = chunked;
+    call->choice.key = key;
+    call->choice.tried_count = 0;
     timer_init(&call->total, on_total);
     if (cluster->settings->timeout.total)
         timer_set(&loop->timers, &call->total, loop->now_ms + (uint64_t)cluster->settings->timeout.total);

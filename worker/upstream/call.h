@@ -48,14 +48,6 @@ struct call {
     struct endpoint *endpoint;   /* NULL: none now */
     struct endpoint *last;       /* the one tried last, or NULL */
     struct http1_client *client; /* NULL: none now */
-    struct choice choice;
-    struct waiter waiter; /* in the queue, if `queued` */
-    struct timer total;
-    struct timer pause; /* until a full backlog is tried again, if `paused` */
-    uint64_t began;     /* ns: the present try */
-    uint64_t asked;     /* ns: the last of the request that was sent, by the present try */
-    uint64_t pause_end; /* ms: the connect time-out of a full backlog */
-    unsigned pauses;
     unsigned tries;
     enum call_failure failure; /* of the last endpoint that could not be reached, */
     const char *detail;        /* and why */
@@ -66,6 +58,15 @@ struct call {
     bool answered;   /* the answer's head was passed on */
     bool queued;
     bool paused;
+    /* From here on: set when it is used, and not before. */
+    struct choice choice;
+    struct timer total;
+    uint64_t began;       /* ns: the present try */
+    uint64_t asked;       /* ns: the last of the request that was sent, by the present try */
+    struct waiter waiter; /* in the queue, if `queued` */
+    struct timer pause;   /* until a full backlog is tried again, if `paused` */
+    uint64_t pause_end;   /* ms: the connect time-out of a full backlog */
+    unsigned pauses;
 };
 
 /* Begins. on_ready, on_head or on_failed follow, on_failed possibly before it returns: false then. `key`: cluster_key(),
