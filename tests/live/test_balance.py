@@ -8,7 +8,7 @@ import signal
 import socket
 import threading
 
-from gatehouse import Case, answer, read_stat, wait_until
+from gatehouse import Case, Load, Nginx, answer, read_stat, wait_until
 
 ALL = '{ name = "a"; routes = ( { match = { prefix = "/"; }; proxy = { upstream = "origin"; }; } ); }'
 
@@ -314,6 +314,25 @@ class Balance(Case):
                 self.assertEqual(client.answer().status, 200)
             self.assertEqual([origin.connections for origin in origins], [2, 2, 2])
             gateway.stop()
+
+    def test_caps_under_load(self):
+        """64 clients share 6 connections to real servers: every request is answered, over these."""
+        ports = [self.nginx(), self.other_nginx()]
+        for balance in ("round-robin", "p2c", "hash"):
+            settings = 'hash = { by = "${id}"; };' if balance == "hash" else ""
+            gateway = self.start([f"127.0.0.1:{port}" for port in ports], f"""balance = "{balance}"; {settings}
+                                 max_connections = 3; queue = {{ size = 64; timeout = "30s"; }};""")
+            result = Load(gateway.port, seconds=1).finish()
+            self.assertEqual(result["errors"], 0, result["text"])
+            self.assertGreater(self.stat(gateway, "upstream_queued"), 0)
+            # When the clients leave, a call that they leave takes its connection with it.
+            self.assertLessEqual(self.stat(gateway, "upstream_connections"), 6 + self.stat(gateway, "aborted"))
+            gateway.stop()
+
+    def other_nginx(self):
+        server = Nginx(os.path.join(self.folder, "other"), "hello")
+        self.addCleanup(server.stop)
+        return server.port
 
     def test_waiter_gets_an_endpoint_that_is_up_again(self):
         """One endpoint is busy for long, the other refused a moment ago: it is tried again, though nobody else is done."""
