@@ -72,12 +72,33 @@ struct timeout_settings {
     int64_t total;    /* the whole exchange; 0: none */
 };
 
-enum balance { BALANCE_ROUND_ROBIN, BALANCE_LEAST };
+enum { UPSTREAM_TRIES = 16 }; /* the most that retry.connect can say */
+
+enum balance { BALANCE_ROUND_ROBIN, BALANCE_LEAST, BALANCE_P2C, BALANCE_RANDOM, BALANCE_HASH };
+
+struct hash_settings {
+    struct origin origin;
+    const char *by; /* a text with ${…} */
+    double load;    /* an endpoint's share of what is in progress, to the average, at most; 0: no bound */
+};
 
 struct pool_settings {
     struct origin origin;
     int64_t idle;         /* idle connections kept an endpoint and worker */
     int64_t idle_timeout; /* how long */
+    int64_t requests;     /* that a connection carries at most; 0: no limit */
+    int64_t max_age;      /* of a connection that is kept; 0: no limit */
+};
+
+struct queue_settings {
+    struct origin origin;
+    int64_t size;    /* calls that may wait for a connection; 0: none */
+    int64_t timeout; /* how long one does */
+};
+
+struct retry_settings {
+    struct origin origin;
+    int64_t connect; /* endpoints that are tried, when they can't be connected to */
 };
 
 struct upstream_settings {
@@ -85,8 +106,12 @@ struct upstream_settings {
     const char *name;
     struct conf_list endpoints; /* struct endpoint_settings */
     int balance;                /* enum balance */
+    struct hash_settings *hash; /* with BALANCE_HASH, else NULL */
     struct timeout_settings timeout;
     struct pool_settings keepalive;
+    int64_t max_connections;      /* in use, an endpoint and worker; 0: no limit */
+    struct queue_settings *queue; /* with max_connections, else NULL */
+    struct retry_settings retry;
 };
 
 /* What a header field or a query parameter must be; without equals, prefix and regex: there. */

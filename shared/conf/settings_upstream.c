@@ -1,4 +1,5 @@
 /* settings_upstream: a service behind, and its endpoints. */
+#include "shared/conf/load.h"
 #include "shared/conf/sections.h"
 
 static void endpoint_check(struct conf_loader *loader, void *structure)
@@ -56,18 +57,100 @@ static const struct row pool_rows[] = {
          .help = "idle connections that a worker keeps to an endpoint; 0: one request a connection"),
     POOL(ROW_DURATION, idle_timeout, .fallback = "60s", .min = 0, .max = 24 * HOUR,
          .help = "how long one is kept; less than the service keeps its own"),
+    POOL(ROW_NUMBER, requests, .fallback = "0", .min = 0, .max = INT32_MAX,
+         .help = "requests that a connection carries before it is closed; 0: no limit"),
+    POOL(ROW_DURATION, max_age, .fallback = "0", .min = 0, .max = 365ll * 24 * HOUR,
+         .help = "a connection this old is closed when its request is answered; 0: no limit"),
     ROW_END,
 };
 
 static const struct section pool_section = {
     .name = "keepalive", .size = sizeof(struct pool_settings), .rows = pool_rows};
 
+static void hash_check(struct conf_loader *loader, void *structure)
+{
+    const struct hash_settings *hash = structure;
+    if (hash->load > 0 && hash->load < 1)
+        conf_error(loader, hash->origin, "load", "%g is too small (write 1 or more, or 0 for no bound)",
+                   hash->load);
+}
+
+#define HASH(kind_, member, ...) ROW_(kind_, struct hash_settings, member, __VA_ARGS__)
+
+static const struct row hash_rows[] = {
+    HASH(ROW_STRING, by, .flags = ROW_REQUIRED,
+         .help = "what decides, with ${…}: \"${client}\", \"${header.x-user}\", \"${cookie.session}\", "
+                 "\"${query.id}\""),
+    HASH(ROW_REAL, load, .fallback = "1.25", .min = 0, .max = 100,
+         .help =
+             "requests in progress at an endpoint, to its fair share, beyond which another gets the next; "
+             "0: no bound"),
+    ROW_END,
+};
+
+static const struct section hash_section = {
+    .name = "hash",
+    .size = sizeof(struct hash_settings),
+    .rows = hash_rows,
+    .shorthand = "by",
+    .check = hash_check,
+};
+
+#define QUEUE(kind_, member, ...) ROW_(kind_, struct queue_settings, member, __VA_ARGS__)
+
+static const struct row queue_rows[] = {
+    QUEUE(ROW_NUMBER, size, .fallback = "64", .min = 0, .max = 65536,
+          .help = "requests of a worker that may wait; 0: none, they are answered 503 at once"),
+    QUEUE(ROW_DURATION, timeout, .fallback = "1s", .min = 1, .max = HOUR,
+          .help = "how long one waits, until it is answered 503"),
+    ROW_END,
+};
+
+static const struct section queue_section = {
+    .name = "queue", .size = sizeof(struct queue_settings), .rows = queue_rows, .shorthand = "size"};
+
+#define RETRY(kind_, member, ...) ROW_(kind_, struct retry_settings, member, __VA_ARGS__)
+
+static const struct row retry_rows[] = {
+    RETRY(ROW_NUMBER, connect, .fallback = "8", .min = 1, .max = UPSTREAM_TRIES,
+          .help = "endpoints that are tried for a request, when they can't be connected to"),
+    ROW_END,
+};
+
+static const struct section retry_section = {
+    .name = "retry", .size = sizeof(struct retry_settings), .rows = retry_rows};
+
 /* By enum balance. */
-static const char *const balance_words[] = {"round-robin", "least", NULL};
+static const char *const balance_words[] = {"round-robin", "least", "p2c", "random", "hash", NULL};
+
+static void check_balance(struct conf_loader *loader, const struct upstream_settings *upstream)
+{
+    if (upstream->balance == BALANCE_HASH && !upstream->hash)
+        conf_error(loader, upstream->origin, "balance",
+                   "\"hash\" needs to know what decides (add hash = \"${client}\", or another ${…})");
+    else if (upstream->balance != BALANCE_HASH && upstream->hash)
+        conf_error(loader, upstream->hash->origin, "hash",
+                   "has no effect (write balance = \"hash\" with it)");
+}
+
+/* Who caps the connections, and says no more, has a queue. */
+static void check_queue(struct conf_loader *loader, struct upstream_settings *upstream)
+{
+    struct errors none;
+    if (upstream->queue && !upstream->max_connections)
+        conf_error(loader, upstream->queue->origin, "queue", "has no effect (set max_connections too)");
+    if (upstream->queue || !upstream->max_connections)
+        return;
+    errors_init(&none, conf_arena(loader));
+    upstream->queue = conf_defaults(&queue_section, conf_arena(loader), &none);
+    upstream->queue->origin = upstream->origin;
+}
 
 static void upstream_check(struct conf_loader *loader, void *structure)
 {
-    const struct upstream_settings *upstream = structure;
+    struct upstream_settings *upstream = structure;
+    check_balance(loader, upstream);
+    check_queue(loader, upstream);
     for (unsigned i = 1; i < upstream->endpoints.count; i++) {
         const struct endpoint_settings *endpoint = upstream->endpoints.items[i];
         for (unsigned j = 0; j < i && endpoint->address.length; j++) {
@@ -87,10 +170,21 @@ static const struct row upstream_rows[] = {
     UPSTREAM(ROW_LIST, endpoints, .flags = ROW_REQUIRED, .section = &endpoint_section, .min = 1, .max = 1024,
              .help = "the addresses of the service"),
     UPSTREAM(ROW_WORD, balance, .fallback = "round-robin", .words = balance_words,
-             .help = "which endpoint is next: in turn by weight, or the one with the fewest requests"),
+             .help =
+                 "which endpoint is next: in turn by weight; the one with the fewest requests; the better of "
+                 "two by chance, by latency and requests (p2c); by chance; or by a hash, the same for the "
+                 "same key"),
+    UPSTREAM(ROW_OPTIONAL, hash, .section = &hash_section,
+             .help = "for balance = \"hash\": what decides, and how far an endpoint may be over its share"),
     UPSTREAM(ROW_GROUP, timeout, .section = &timeout_section, .help = "how long the service may take"),
     UPSTREAM(ROW_GROUP, keepalive, .section = &pool_section,
              .help = "connections that are kept for the next request"),
+    UPSTREAM(ROW_NUMBER, max_connections, .fallback = "0", .min = 0, .max = 1 << 20,
+             .help = "connections in use to an endpoint, of each worker (so many times `workers` in all); "
+                     "0: no limit"),
+    UPSTREAM(ROW_OPTIONAL, queue, .section = &queue_section,
+             .help = "with max_connections: who waits while every endpoint has that many"),
+    UPSTREAM(ROW_GROUP, retry, .section = &retry_section, .help = "what is tried again"),
     ROW_END,
 };
 

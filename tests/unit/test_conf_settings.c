@@ -102,7 +102,42 @@ static void test_upstreams(void **state)
         "main.conf:2: upstreams.b: has 0 elements, at least 1 are needed\n"
         "main.conf:4: upstreams.c.endpoints[1]: \"10.0.0.1:1\" is there twice (use its weight)\n"
         "main.conf:6: upstreams.d.endpoints[0].weight: 0 is too small (write 1 to 1000)\n"
-        "main.conf:7: upstreams.d.balance: \"p2x\" is not known (write \"round-robin\" or \"least\")\n");
+        "main.conf:7: upstreams.d.balance: \"p2x\" is not known (write \"round-robin\", \"least\", \"p2c\", "
+        "\"random\" or \"hash\"; did you mean \"p2c\"?)\n");
+    assert_wrong(
+        "upstreams = { a = { endpoints = \"10.0.0.1:1\";\nbalance = \"hash\"; };\n"
+        "b = { endpoints = \"10.0.0.1:1\";\nhash = \"${client}\"; };\n"
+        "c = { endpoints = \"10.0.0.1:1\"; balance = \"hash\";\nhash = { by = \"${client}\"; load = 0.5; }; "
+        "};\n"
+        "d = { endpoints = \"10.0.0.1:1\";\nqueue = 5; };\n"
+        "e = { endpoints = \"10.0.0.1:1\"; max_connections = 1;\nqueue = { timeout = \"0\"; }; };\n"
+        "f = { endpoints = \"10.0.0.1:1\"; retry = {\nconnect = 17; }; };\n"
+        "g = { endpoints = \"10.0.0.1:1\"; balance = \"hash\";\nhash = { load = 2; }; }; };",
+        "main.conf:2: upstreams.a.balance: \"hash\" needs to know what decides (add hash = \"${client}\", or "
+        "another ${…})\n"
+        "main.conf:4: upstreams.b.hash: has no effect (write balance = \"hash\" with it)\n"
+        "main.conf:6: upstreams.c.hash.load: 0.5 is too small (write 1 or more, or 0 for no bound)\n"
+        "main.conf:8: upstreams.d.queue: has no effect (set max_connections too)\n"
+        "main.conf:10: upstreams.e.queue.timeout: \"0\" is too small (write \"1ms\" to \"1h\")\n"
+        "main.conf:12: upstreams.f.retry.connect: 17 is too large (write 1 to 16)\n"
+        "main.conf:14: upstreams.g.hash.by: is missing (what decides, with ${…}: \"${client}\", "
+        "\"${header.x-user}\", \"${cookie.session}\", \"${query.id}\")\n");
+    const struct settings *settings =
+        conf_right("upstreams = { a = { endpoints = \"10.0.0.1:1\"; max_connections = 4; };\n"
+                   "b = { endpoints = \"10.0.0.1:1\"; max_connections = 4; queue = 0; };\n"
+                   "c = { endpoints = \"10.0.0.1:1\"; balance = \"hash\"; hash = \"${host}\"; }; };");
+    const struct upstream_settings *upstream = settings->upstreams.items[0];
+    assert_int_equal(upstream->max_connections, 4);
+    assert_int_equal(upstream->queue->size, 64); /* who caps and says no more has a queue */
+    assert_int_equal(upstream->queue->timeout, 1000);
+    assert_null(upstream->hash);
+    upstream = settings->upstreams.items[1];
+    assert_int_equal(upstream->queue->size, 0);
+    upstream = settings->upstreams.items[2];
+    assert_string_equal(upstream->hash->by, "${host}");
+    assert_true(upstream->hash->load == 1.25);
+    assert_null(upstream->queue);
+    assert_int_equal(upstream->retry.connect, 8);
     assert_wrong("upstreams = ( { name = \"a\"; } );",
                  "main.conf:1: upstreams: must be a group of named groups, not a "
                  "list (write { name = { … }; })\n");

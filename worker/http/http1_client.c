@@ -25,6 +25,7 @@ struct http1_client {
     void *owner;
     const struct client_events *events;
     struct client_timeouts timeouts;
+    struct client_use use;
     struct arena *arena; /* the present exchange's */
     struct head_scan scan;
     uint64_t left; /* of a body with a length */
@@ -354,6 +355,7 @@ struct http1_client *http1_client_open(struct net *net, const struct address *ad
     }
     client->pool = pool;
     client->pool_events = pool_events;
+    client->use = (struct client_use){.opened_ms = net->loop->now_ms};
     http1_client_take(client, owner, events, timeouts);
     client->phase = PHASE_CONNECTING;
     client->reused = false;
@@ -388,6 +390,7 @@ struct buf http1_client_reserve(struct http1_client *client)
 void http1_client_send(struct http1_client *client, const struct buf *head, enum method method,
                        struct arena *arena, bool body, bool chunked)
 {
+    client->use.exchanges++;
     client->method = method;
     client->arena = arena;
     client->sending = body;
@@ -436,7 +439,13 @@ void http1_client_close(struct http1_client *client)
     close_client(client);
 }
 
+const struct client_use *http1_client_use(const struct http1_client *client)
+{
+    return &client->use;
+}
+
 void http1_client_keep(struct http1_client *client, uint64_t idle_timeout_ms)
 {
+    client->use.idle_ms = client->connection.net->loop->now_ms;
     connection_timeout(&client->connection, idle_timeout_ms);
 }

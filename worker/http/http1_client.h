@@ -46,6 +46,13 @@ struct client_timeouts {
     uint64_t connect, response, idle; /* milliseconds: as struct timeout_settings */
 };
 
+/* What its pool may want to know of a connection. */
+struct client_use {
+    uint64_t opened_ms;
+    uint64_t idle_ms;   /* since when it is idle */
+    uint32_t exchanges; /* begun on it */
+};
+
 /* A new connection, connecting, in use by `owner`; NULL with errno when it failed at once. */
 struct http1_client *http1_client_open(struct net *net, const struct address *address, void *pool,
                                        const struct client_pool_events *pool_events, void *owner,
@@ -88,6 +95,8 @@ static inline struct http1_client *http1_client_of_link(struct list *link)
 {
     return (struct http1_client *)link;
 }
+
+const struct client_use *http1_client_use(const struct http1_client *client);
 
 /* Keeps an idle connection that long. */
 void http1_client_keep(struct http1_client *client, uint64_t idle_timeout_ms);

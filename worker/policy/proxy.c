@@ -217,9 +217,14 @@ static void on_abort(struct request *request)
 static enum verdict failed(struct proxying *proxying, enum call_failure failure, const char *detail)
 {
     static const enum problem problems[] = {
-        [CALL_UNAVAILABLE] = PROBLEM_UPSTREAM_UNAVAILABLE, [CALL_UNREACHABLE] = PROBLEM_UPSTREAM_UNREACHABLE,
-        [CALL_CLOSED] = PROBLEM_UPSTREAM_CLOSED,           [CALL_MALFORMED] = PROBLEM_BAD_ANSWER,
-        [CALL_TIMEOUT] = PROBLEM_UPSTREAM_TIMEOUT,         [CALL_TOO_LARGE] = PROBLEM_FIELDS_TOO_LARGE,
+        [CALL_BUSY] = PROBLEM_UPSTREAM_BUSY,
+        [CALL_EXHAUSTED] = PROBLEM_OUT_OF_RESOURCES,
+        [CALL_UNAVAILABLE] = PROBLEM_UPSTREAM_UNAVAILABLE,
+        [CALL_UNREACHABLE] = PROBLEM_UPSTREAM_UNREACHABLE,
+        [CALL_CLOSED] = PROBLEM_UPSTREAM_CLOSED,
+        [CALL_MALFORMED] = PROBLEM_BAD_ANSWER,
+        [CALL_TIMEOUT] = PROBLEM_UPSTREAM_TIMEOUT,
+        [CALL_TOO_LARGE] = PROBLEM_FIELDS_TOO_LARGE,
     };
     tried(proxying, proxying->call.last);
     return request_fail(proxying->request, problems[failure], "upstream %s: %s", proxying->request->upstream,
@@ -275,7 +280,7 @@ static enum verdict on_content(struct request *request, const void *compiled)
     request->content_verdict = VERDICT_NEXT;
     bool body = !request->exchange->body_done;
     if (!call_start(&proxying->call, cluster, &call_events, proxying, request->arena, request->head->method,
-                    body, request->head->body == BODY_STREAM)) {
+                    body, request->head->body == BODY_STREAM, cluster_key(cluster, request))) {
         request->content = NULL;
         return VERDICT_FAIL;
     }

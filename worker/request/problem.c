@@ -45,4 +45,6 @@ void problem_render(struct request *request)
     request_answer(request, row->status, STR("application/problem+json"), buf_str(&body));
     if (request->problem == PROBLEM_METHOD_NOT_ALLOWED)
         request_add_field(request, STR("Allow"), request->match.allow);
+    if (request->problem == PROBLEM_UPSTREAM_BUSY)
+        request_add_field(request, STR("Retry-After"), STR("1"));
 }

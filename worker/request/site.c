@@ -362,11 +362,13 @@ bool site_trusts(const struct site *site, const struct address *address)
 }
 
 const struct site *site_compile(const struct settings *settings, const struct policy *const *policies,
-                                const struct policy *admin, struct arena *arena, struct errors *errors)
+                                const struct policy *admin, const struct balancing *balancing,
+                                struct arena *arena, struct errors *errors)
 {
     struct site *site = arena_zalloc(arena, sizeof *site);
     struct site_compiler compiler = {site, settings, policies, arena, errors, NULL};
     site->settings = settings;
+    site->balancing = balancing;
     compile_trusted(&compiler);
     const struct conf_policies *levels[3] = {NULL, NULL, &settings->defaults.policies};
     site->defaults = compile_chain(&compiler, NULL, levels, settings->defaults.origin);

@@ -24,10 +24,13 @@ struct network {
     unsigned bits;
 };
 
+struct balancing;
+
 struct site {
     const struct settings *settings;
-    struct router **routers; /* by the listener's index in the settings */
-    struct router *admin;    /* of the admin socket */
+    const struct balancing *balancing; /* by the upstream's index: compiled by upstream/balance.c */
+    struct router **routers;           /* by the listener's index in the settings */
+    struct router *admin;              /* of the admin socket */
     const struct chain *defaults;
     const struct network *trusted;
     unsigned trusted_count;
@@ -35,9 +38,10 @@ struct site {
 };
 
 /* NULL, and errors, or the compiled site in `arena`. `policies` is ended by NULL; `admin` is the content of every path of
- * the admin socket. */
+ * the admin socket. `balancing` is what was compiled of the upstreams. */
 const struct site *site_compile(const struct settings *settings, const struct policy *const *policies,
-                                const struct policy *admin, struct arena *arena, struct errors *errors);
+                                const struct policy *admin, const struct balancing *balancing,
+                                struct arena *arena, struct errors *errors);
 
 /* Whether an address is one of trusted_proxies. */
 bool site_trusts(const struct site *site, const struct address *address);

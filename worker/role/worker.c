@@ -4,10 +4,12 @@
 #include "worker/policy/table.h"
 #include "worker/request/site.h"
 #include "worker/role/engine.h"
+#include "worker/upstream/balance.h"
 
 static const struct site *compile(const struct settings *settings, struct arena *arena, struct errors *errors)
 {
-    return site_compile(settings, policy_table, &policy_admin, arena, errors);
+    const struct balancing *balancing = balancing_compile(settings, arena, errors);
+    return site_compile(settings, policy_table, &policy_admin, balancing, arena, errors);
 }
 
 const struct generation_kind role_generation_kind = {.extensions = policy_extensions, .compile = compile};

@@ -4,28 +4,61 @@
 #include <errno.h>
 
 #include "shared/base/log.h"
+#include "worker/upstream/balance.h"
+
+enum { PAUSE_MS = 10, PAUSE_SHIFTS = 3 }; /* 10, 20, 40, 80, 80 … ms */
 
 static const struct client_events client_events;
+static void on_pause(struct timer *timer);
 
-/* The connection is the pool's again, or gone. */
+/* What came of the present try, and after how long, for balancers that learn. An answer that breaks off later says
+ * nothing of the time. */
+static void observe(struct call *call, enum outcome outcome)
+{
+    const struct balancer *balancer = call->cluster->balancer;
+    if (balancer->observe && call->endpoint)
+        balancer->observe(call->endpoint, call->answered ? 0 : call->cluster->worker->loop.now - call->asked,
+                          outcome);
+}
+
+/* The connection is the pool's again, or gone: there may be one for who waits. */
 static void let_go(struct call *call)
 {
-    if (call->endpoint)
+    struct cluster *cluster = call->cluster;
+    if (call->endpoint) {
         call->endpoint->active--;
+        queue_wake(&cluster->queue, &cluster->worker->loop);
+    }
     call->endpoint = NULL;
     call->client = NULL;
 }
 
+static void leave_queue(struct call *call)
+{
+    if (call->queued)
+        queue_leave(&call->cluster->queue, &call->waiter);
+    call->queued = false;
+}
+
 static void end(struct call *call)
 {
+    struct timers *timers = &call->cluster->worker->loop.timers;
     let_go(call);
-    timer_clear(&call->cluster->worker->loop.timers, &call->total);
+    leave_queue(call);
+    timer_clear(timers, &call->total);
+    if (call->paused)
+        timer_clear(timers, &call->pause);
+    call->paused = false;
 }
 
 static void fail(struct call *call, enum call_failure failure, const char *detail)
 {
     struct stats_row *stats = call->cluster->worker->stats;
-    stat_add(stats, failure == CALL_TIMEOUT ? STAT_UPSTREAM_TIMEOUTS : STAT_UPSTREAM_ERRORS, 1);
+    stat_add(stats,
+             failure == CALL_TIMEOUT ? STAT_UPSTREAM_TIMEOUTS
+             : failure == CALL_BUSY  ? STAT_UPSTREAM_BUSY
+                                     : STAT_UPSTREAM_ERRORS,
+             1);
     end(call);
     call->events->on_failed(call->owner, failure, detail);
 }
@@ -38,8 +71,10 @@ static void not_connected(struct call *call, enum call_failure failure, const ch
                 detail);
     call->failure = failure;
     call->detail = detail;
-    if (peer)
+    if (peer) {
+        observe(call, OUTCOME_FAILED);
         endpoint_refused(endpoint);
+    }
     let_go(call);
 }
 
@@ -52,55 +87,207 @@ static bool send_head(struct call *call)
         fail(call, CALL_TOO_LARGE, "the request's head is too large to send on");
         return false;
     }
-    call->began = call->cluster->worker->loop.now;
+    call->began = call->asked = call->cluster->worker->loop.now;
     http1_client_send(call->client, &head, call->method, call->arena, call->body, call->chunked);
     if (call->body)
         call->events->on_ready(call->owner);
     return true;
 }
 
-/* One endpoint: a kept connection, or a new one. False: it refused at once. */
-static bool try_endpoint(struct call *call, struct endpoint *endpoint, bool fresh)
+/* A new connection; NULL with errno. When descriptors are lacking, one that only idles is given up for it. */
+static struct http1_client *open_client(struct call *call, struct endpoint *endpoint)
+{
+    struct worker *worker = call->cluster->worker;
+    struct http1_client *client = NULL;
+    for (bool again = true;; again = false) {
+        client = http1_client_open(&worker->net, &endpoint->settings->address, endpoint,
+                                   &endpoint_pool_events, call, &client_events, &call->cluster->timeouts);
+        if (client) {
+            stat_add(worker->stats, STAT_UPSTREAM_CONNECTIONS, 1);
+            return client;
+        }
+        int error = errno;
+        bool more = again && (error == EMFILE || error == ENFILE) && clusters_close_oldest(worker);
+        errno = error;
+        if (!more)
+            return NULL;
+    }
+}
+
+/* The backlog of a UNIX socket is full: where TCP would send its SYN again, the kernel leaves it to us. Within the
+ * connect time-out, which begins with the first of these pauses. */
+static void pause_call(struct call *call)
+{
+    struct loop *loop = &call->cluster->worker->loop;
+    if (!call->pauses)
+        call->pause_end = loop->now_ms + call->cluster->timeouts.connect;
+    unsigned shift = call->pauses < PAUSE_SHIFTS ? call->pauses : PAUSE_SHIFTS;
+    uint64_t at = loop->now_ms + ((uint64_t)PAUSE_MS << shift);
+    call->pauses++;
+    call->paused = true;
+    timer_init(&call->pause, on_pause);
+    timer_set(&loop->timers, &call->pause, at < call->pause_end ? at : call->pause_end);
+}
+
+enum taken {
+    TAKEN,   /* it is connected, connecting, or pauses to connect again */
+    REFUSED, /* by this endpoint: another may take it */
+    OVER,    /* the call failed, and the owner knows */
+};
+
+static enum taken no_resources(struct call *call, const char *detail)
+{
+    log_warning("upstream %s: %s: can't connect: %s", call->cluster->settings->name,
+                call->endpoint->settings->text, strerror(errno));
+    fail(call, CALL_EXHAUSTED, detail);
+    return OVER;
+}
+
+static enum taken not_opened(struct call *call, const struct endpoint *endpoint)
+{
+    switch (errno) {
+    case EAGAIN:
+        if (endpoint->settings->address.any.sa_family != AF_UNIX)
+            break; /* no local port is free */
+        pause_call(call);
+        return TAKEN;
+    case EMFILE:
+    case ENFILE:
+        return no_resources(call, "the gateway has no file descriptor left for a connection to it");
+    case ENOBUFS:
+    case ENOMEM:
+    case ENOSPC:
+        return no_resources(call, "the gateway has no memory left for a connection to it");
+    }
+    not_connected(call, CALL_UNREACHABLE, strerror(errno), errno != EAGAIN);
+    return REFUSED;
+}
+
+/* The endpoint's connection, which the call holds already: a kept one, or a new one. */
+static enum taken connect_to(struct call *call, struct endpoint *endpoint, bool fresh)
 {
     struct worker *worker = call->cluster->worker;
     struct http1_client *client = fresh ? NULL : endpoint_take(endpoint);
-    call->endpoint = call->last = endpoint;
-    call->tries++;
-    endpoint->active++;
     if (client) {
         stat_add(worker->stats, STAT_UPSTREAM_REUSED, 1);
         http1_client_take(client, call, &client_events, &call->cluster->timeouts);
         call->client = client;
-        return true;
+        return TAKEN;
     }
-    client = http1_client_open(&worker->net, &endpoint->settings->address, endpoint, &endpoint_pool_events,
-                               call, &client_events, &call->cluster->timeouts);
-    if (client) {
-        stat_add(worker->stats, STAT_UPSTREAM_CONNECTIONS, 1);
-        call->client = client;
-        return true;
-    }
-    not_connected(call, CALL_UNREACHABLE, strerror(errno),
-                  errno != EMFILE && errno != ENFILE && errno != ENOBUFS && errno != ENOMEM &&
-                      errno != EAGAIN);
-    return false;
+    call->client = open_client(call, endpoint);
+    return call->client ? TAKEN : not_opened(call, endpoint);
 }
 
-/* The next endpoint, until one takes it or none is left. False: none was, and the owner knows. */
-static bool try(struct call *call)
+static enum taken try_endpoint(struct call *call, struct endpoint *endpoint, bool fresh)
 {
-    struct endpoint *endpoint;
+    call->endpoint = call->last = endpoint;
+    call->tries++;
+    call->pauses = 0;
+    call->began = call->asked = call->cluster->worker->loop.now;
+    endpoint->active++;
+    return connect_to(call, endpoint, fresh);
+}
+
+/* The next endpoint, until one takes it or none is left. `*busy`: none is free. False: it failed, and the owner knows,
+ * or it is busy. */
+static bool try_next(struct call *call, bool *busy)
+{
+    struct cluster *cluster = call->cluster;
+    struct choice *choice = &call->choice;
+    enum taken taken;
+    *busy = false;
     do {
-        endpoint = call->tries < CALL_TRIES ? cluster_pick(call->cluster, call->tried) : NULL;
-        if (!endpoint) {
+        struct endpoint *endpoint = NULL;
+        enum picked picked = PICKED_NONE;
+        if (choice->tried_count < cluster->tries)
+            picked = cluster_pick(cluster, choice, &endpoint);
+        if (picked == PICKED_BUSY) {
+            *busy = true;
+            return false;
+        }
+        leave_queue(call);
+        if (picked == PICKED_NONE) {
             fail(call, call->tries ? call->failure : CALL_UNAVAILABLE,
                  call->tries ? call->detail : "it has no endpoints");
             return false;
         }
-        size_t index = (size_t)(endpoint - call->cluster->endpoints);
-        call->tried |= index < 64 ? (uint64_t)1 << index : 0;
-    } while (!try_endpoint(call, endpoint, false));
-    return !http1_client_is_connected(call->client) || send_head(call);
+        choice->tried[choice->tried_count++] = (uint16_t)(endpoint - cluster->endpoints);
+        taken = try_endpoint(call, endpoint, false);
+    } while (taken == REFUSED);
+    if (taken == OVER)
+        return false;
+    return !call->client || !http1_client_is_connected(call->client) || send_head(call);
+}
+
+static bool wait_in_queue(struct call *call)
+{
+    struct cluster *cluster = call->cluster;
+    if (!queue_join(&cluster->queue, &call->waiter)) {
+        fail(call, CALL_BUSY,
+             cluster->queue.size ? "all its connections are in use, and its queue is full"
+                                 : "all its connections are in use");
+        return false;
+    }
+    call->queued = true;
+    stat_add(cluster->worker->stats, STAT_UPSTREAM_QUEUED, 1);
+    return true;
+}
+
+/* Who comes when others wait goes behind them, also when something has just become free. False: it failed, and the
+ * owner knows. */
+static bool try(struct call *call)
+{
+    struct cluster *cluster = call->cluster;
+    bool busy;
+    if (!cluster->queue.count) {
+        bool begun = try_next(call, &busy);
+        return busy ? wait_in_queue(call) : begun;
+    }
+    queue_wake(&cluster->queue, &cluster->worker->loop);
+    return wait_in_queue(call);
+}
+
+enum offer call_offer(struct waiter *waiter)
+{
+    struct call *call = CONTAINER_OF(waiter, struct call, waiter);
+    bool busy;
+    try_next(call, &busy);
+    if (!busy)
+        return OFFER_TAKEN;
+    if (call->queued)
+        return call->choice.tried_count ? OFFER_NEXT : OFFER_NONE;
+    wait_in_queue(call);
+    return OFFER_TAKEN;
+}
+
+void call_waited(struct waiter *waiter)
+{
+    struct call *call = CONTAINER_OF(waiter, struct call, waiter);
+    fail(call, CALL_BUSY, "all its connections are in use, and none became free within the queue's time-out");
+}
+
+/* The backlog may have room by now, or a connection is idle. */
+static void on_pause(struct timer *timer)
+{
+    struct call *call = CONTAINER_OF(timer, struct call, pause);
+    struct loop *loop = &call->cluster->worker->loop;
+    call->paused = false;
+    if (loop->now_ms >= call->pause_end) {
+        not_connected(call, CALL_TIMEOUT, "its backlog was full for the whole connect time-out", true);
+        try(call);
+        return;
+    }
+    switch (connect_to(call, call->endpoint, false)) {
+    case TAKEN:
+        if (call->client && http1_client_is_connected(call->client))
+            send_head(call);
+        return;
+    case REFUSED:
+        try(call);
+        return;
+    case OVER:
+        return;
+    }
 }
 
 static void on_total(struct timer *timer)
@@ -108,20 +295,25 @@ static void on_total(struct timer *timer)
     struct call *call = CONTAINER_OF(timer, struct call, total);
     if (call->client)
         http1_client_abandon(call->client);
+    if (!call->answered)
+        observe(call, OUTCOME_FAILED);
     fail(call, CALL_TIMEOUT, "no whole answer within the total time-out");
 }
 
 bool call_start(struct call *call, struct cluster *cluster, const struct call_events *events, void *owner,
-                struct arena *arena, enum method method, bool body, bool chunked)
+                struct arena *arena, enum method method, bool body, bool chunked, uint64_t key)
 {
     struct loop *loop = &cluster->worker->loop;
-    *call = (struct call){.cluster = cluster,
-                          .events = events,
-                          .owner = owner,
-                          .arena = arena,
-                          .method = method,
-                          .body = body,
-                          .chunked = chunked};
+    memset(call, 0, offsetof(struct call, choice));
+    call->cluster = cluster;
+    call->events = events;
+    call->owner = owner;
+    call->arena = arena;
+    call->method = method;
+    call->body = body;
+    call->chunked = chunked;
+    call->choice.key = key;
+    call->choice.tried_count = 0;
     timer_init(&call->total, on_total);
     if (cluster->settings->timeout.total)
         timer_set(&loop->timers, &call->total, loop->now_ms + (uint64_t)cluster->settings->timeout.total);
@@ -137,6 +329,7 @@ void call_trailers(struct call *call, const struct fields *trailers)
 void call_send(struct call *call, const char *data, size_t length, bool last)
 {
     call->body_begun = true;
+    call->asked = call->cluster->worker->loop.now;
     if (call->client)
         http1_client_send_body(call->client, data, length, last);
 }
@@ -152,6 +345,8 @@ void call_cancel(struct call *call)
     struct http1_client *client = call->client;
     if (!call->cluster)
         return;
+    if (!call->answered)
+        observe(call, OUTCOME_LEFT);
     end(call);
     if (client)
         http1_client_abandon(client);
@@ -173,6 +368,7 @@ static void on_interim(void *owner, const struct response_head *head)
 static void on_head(void *owner, struct response_head *head, bool last)
 {
     struct call *call = owner;
+    observe(call, head->status < 500 ? OUTCOME_ANSWERED : OUTCOME_FAILED);
     call->answered = true;
     if (last)
         end(call);
@@ -215,7 +411,7 @@ static bool race(struct call *call)
     stat_add(call->cluster->worker->stats, STAT_UPSTREAM_RACES, 1);
     let_go(call);
     call->tries--;
-    if (!try_endpoint(call, endpoint, true))
+    if (try_endpoint(call, endpoint, true) == REFUSED)
         try(call);
     return true;
 }
@@ -243,6 +439,7 @@ static void on_failed(void *owner, enum client_failure failure, const char *deta
     case CLIENT_MALFORMED:
     case CLIENT_TIMEOUT:
         log_warning("upstream %s: %s: %s", name, address, detail);
+        observe(call, OUTCOME_FAILED);
         fail(call,
              failure == CLIENT_CLOSED      ? CALL_CLOSED
              : failure == CLIENT_MALFORMED ? CALL_MALFORMED

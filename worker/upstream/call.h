@@ -3,7 +3,8 @@
  *
  * It has an owner and callbacks, not a request: proxying is one user, composing, token checks and probes are others. A
  * try is repeated, on another endpoint while no connection was made, or on a new connection after the keep-alive race,
- * only while nothing of the answer came and nothing of the body is gone.
+ * only while nothing of the answer came and nothing of the body is gone. A call for which every endpoint has as many
+ * connections as it may have waits in the cluster's queue.
  */
 #ifndef UPSTREAM_CALL_H
 #define UPSTREAM_CALL_H
@@ -12,14 +13,14 @@
 
 enum call_failure {
     CALL_UNAVAILABLE, /* no endpoint to try */
+    CALL_BUSY,        /* every endpoint has its connections in use, and the queue is full or took too long */
+    CALL_EXHAUSTED,   /* no descriptor or no memory for a connection: ours, not the endpoint's */
     CALL_UNREACHABLE, /* no connection */
     CALL_CLOSED,      /* the connection was closed instead of, or in the middle of, an answer */
     CALL_MALFORMED,   /* the answer isn't HTTP */
     CALL_TIMEOUT,
     CALL_TOO_LARGE, /* the request's head doesn't fit */
 };
-
-enum { CALL_TRIES = 8 }; /* endpoints that are tried at most, when they can't be connected to */
 
 struct call;
 
@@ -47,9 +48,6 @@ struct call {
     struct endpoint *endpoint;   /* NULL: none now */
     struct endpoint *last;       /* the one tried last, or NULL */
     struct http1_client *client; /* NULL: none now */
-    struct timer total;
-    uint64_t tried; /* endpoints that were tried, a bit each */
-    uint64_t began; /* ns: the present try */
     unsigned tries;
     enum call_failure failure; /* of the last endpoint that could not be reached, */
     const char *detail;        /* and why */
@@ -58,11 +56,23 @@ struct call {
     bool chunked;
     bool body_begun; /* pieces of it are gone: the request can't be sent again */
     bool answered;   /* the answer's head was passed on */
+    bool queued;
+    bool paused;
+    /* From here on: set when it is used, and not before. */
+    struct choice choice;
+    struct timer total;
+    uint64_t began;       /* ns: the present try */
+    uint64_t asked;       /* ns: the last of the request that was sent, by the present try */
+    struct waiter waiter; /* in the queue, if `queued` */
+    struct timer pause;   /* until a full backlog is tried again, if `paused` */
+    uint64_t pause_end;   /* ms: the connect time-out of a full backlog */
+    unsigned pauses;
 };
 
-/* Begins. on_ready, on_head or on_failed follow, on_failed possibly before it returns: false then. */
+/* Begins. on_ready, on_head or on_failed follow, on_failed possibly before it returns: false then. `key`: cluster_key(),
+ * 0 if there is none. */
 bool call_start(struct call *call, struct cluster *cluster, const struct call_events *events, void *owner,
-                struct arena *arena, enum method method, bool body, bool chunked);
+                struct arena *arena, enum method method, bool body, bool chunked, uint64_t key);
 
 /* The request's trailer fields, before its last piece. */
 void call_trailers(struct call *call, const struct fields *trailers);
@@ -75,5 +85,19 @@ void call_read(struct call *call, bool on);
 
 /* The owner loses interest; no event follows. Harmless when the call is over. */
 void call_cancel(struct call *call);
+
+/* --- for the queue --- */
+
+enum offer {
+    OFFER_TAKEN, /* it waits no more, or it waits at the end of the queue */
+    OFFER_NEXT,  /* nothing for it; another may have use for what is free */
+    OFFER_NONE,  /* nothing for anybody */
+};
+
+/* Something may be free. */
+enum offer call_offer(struct waiter *waiter);
+
+/* It has waited too long. */
+void call_waited(struct waiter *waiter);
 
 #endif

@@ -1,17 +1,44 @@
-/* cluster: an upstream as a worker has it. */
+/* cluster: an upstream as a worker has it. Called by call.c, and by the roles (open, close). */
 #include "worker/upstream/cluster.h"
 
-#include "worker/request/site.h"
+#include <limits.h>
 
-enum { DOWN_MS = 1000 };
+#include "worker/request/site.h"
+#include "worker/upstream/balance.h"
+
+enum { DOWN_MS = 1000, SEED_MS = 30 };
+
+/* --- idle connections --- */
+
+/* Whether it has carried all it may, or is too old; else `*keep_ms` is how long it may be idle. */
+static bool spent(const struct http1_client *client, const struct pool_settings *keep, uint64_t now_ms,
+                  uint64_t *keep_ms)
+{
+    const struct client_use *use = http1_client_use(client);
+    if (keep->requests && use->exchanges >= keep->requests)
+        return true;
+    if (keep->max_age) {
+        uint64_t end = use->opened_ms + (uint64_t)keep->max_age;
+        if (now_ms >= end)
+            return true;
+        if (end - now_ms < *keep_ms)
+            *keep_ms = end - now_ms;
+    }
+    return false;
+}
 
 static void on_idle(void *pool, struct http1_client *client)
 {
     struct endpoint *endpoint = pool;
     const struct pool_settings *keep = &endpoint->cluster->settings->keepalive;
+    uint64_t keep_ms = (uint64_t)keep->idle_timeout;
+    if (spent(client, keep, endpoint->cluster->worker->loop.now_ms, &keep_ms)) {
+        http1_client_close(client);
+        return;
+    }
     list_push_front(&endpoint->idle, http1_client_link(client));
     endpoint->idle_count++;
-    http1_client_keep(client, (uint64_t)keep->idle_timeout);
+    http1_client_keep(client, keep_ms);
     if (endpoint->idle_count > keep->idle) /* the one that was idle longest goes */
         http1_client_close(http1_client_of_link(endpoint->idle.prev));
 }
@@ -36,64 +63,132 @@ struct http1_client *endpoint_take(struct endpoint *endpoint)
     return http1_client_of_link(link);
 }
 
+bool clusters_close_oldest(struct worker *worker)
+{
+    struct http1_client *oldest = NULL;
+    for (unsigned i = 0; i < worker->site->settings->upstreams.count; i++) {
+        const struct cluster *cluster = &worker->clusters[i];
+        for (unsigned j = 0; j < cluster->count; j++) {
+            struct list *idle = &cluster->endpoints[j].idle;
+            if (list_empty(idle))
+                continue;
+            struct http1_client *last = http1_client_of_link(idle->prev);
+            if (!oldest || http1_client_use(last)->idle_ms < http1_client_use(oldest)->idle_ms)
+                oldest = last;
+        }
+    }
+    if (oldest)
+        http1_client_close(oldest);
+    return oldest;
+}
+
+/* --- the next endpoint --- */
+
 void endpoint_refused(struct endpoint *endpoint)
 {
     endpoint->down_until = endpoint->cluster->worker->loop.now_ms + DOWN_MS;
 }
 
-struct choice {
-    uint64_t tried;
-    uint64_t now_ms; /* 0: also those that refused a moment ago */
-};
-
-static bool usable(const struct endpoint *endpoint, const void *context)
+uint64_t cluster_next_up(const struct cluster *cluster)
 {
-    const struct choice *choice = context;
-    size_t index = (size_t)(endpoint - endpoint->cluster->endpoints);
-    if (index < 64 && choice->tried >> index & 1)
-        return false;
-    return choice->now_ms == 0 || endpoint->down_until <= choice->now_ms;
+    uint64_t now = cluster->worker->loop.now_ms, next = 0;
+    for (unsigned i = 0; i < cluster->count; i++) {
+        uint64_t until = cluster->endpoints[i].down_until;
+        if (until > now && (!next || until < next))
+            next = until;
+    }
+    return next;
 }
 
-static bool any_usable(const struct cluster *cluster, const struct choice *choice)
+/* Whether there is one that is only too busy. */
+static bool any_busy(const struct cluster *cluster, const struct choice *choice)
 {
-    for (unsigned i = 0; i < cluster->count; i++)
-        if (usable(&cluster->endpoints[i], choice))
+    for (unsigned i = 0; i < cluster->count; i++) {
+        const struct endpoint *endpoint = &cluster->endpoints[i];
+        if (endpoint->active >= endpoint->cap && endpoint->down_until <= choice->up_at &&
+            !choice_has_tried(choice, endpoint))
             return true;
+    }
     return false;
 }
 
-struct endpoint *cluster_pick(struct cluster *cluster, uint64_t tried)
+/* The only endpoint is tried even when it is down. */
+static enum picked pick_only(struct endpoint *endpoint, const struct choice *choice, struct endpoint **picked)
 {
-    struct choice choice = {tried, cluster->worker->loop.now_ms};
-    if (!any_usable(cluster, &choice)) {
-        choice.now_ms = 0;
-        if (!any_usable(cluster, &choice))
-            return NULL;
+    if (choice->tried_count)
+        return PICKED_NONE;
+    if (endpoint->active >= endpoint->cap)
+        return PICKED_BUSY;
+    *picked = endpoint;
+    return PICKED_ONE;
+}
+
+/* Those that are down are taken when all others were tried: rather than waited for, but not rather than one that is
+ * busy. */
+enum picked cluster_pick(struct cluster *cluster, struct choice *choice, struct endpoint **endpoint)
+{
+    if (cluster->count == 1)
+        return pick_only(cluster->endpoints, choice, endpoint);
+    choice->up_at = cluster->worker->loop.now_ms;
+    for (;;) {
+        *endpoint = cluster->balancer->pick(cluster, choice);
+        if (*endpoint)
+            return PICKED_ONE;
+        if (any_busy(cluster, choice))
+            return PICKED_BUSY;
+        if (choice->up_at == UINT64_MAX)
+            return PICKED_NONE;
+        choice->up_at = UINT64_MAX;
     }
-    return cluster->balancer->pick(cluster, usable, &choice);
+}
+
+/* --- opening, closing --- */
+
+/* NULL when all are alike: any is then drawn by one multiplication. */
+static const uint32_t *sum_weights(const struct cluster *cluster, struct arena *arena)
+{
+    uint32_t *weights = arena_array(arena, cluster->count, sizeof *weights), total = 0;
+    bool alike = true;
+    for (unsigned i = 0; i < cluster->count; i++) {
+        alike = alike && cluster->endpoints[i].weight == cluster->endpoints[0].weight;
+        weights[i] = total += cluster->endpoints[i].weight;
+    }
+    return alike ? NULL : weights;
 }
 
 static void open_cluster(struct cluster *cluster, struct worker *worker,
-                         const struct upstream_settings *settings, struct arena *arena)
+                         const struct upstream_settings *settings, const struct balancing *balancing,
+                         struct arena *arena)
 {
+    const struct queue_settings *queue = settings->queue;
     *cluster = (struct cluster){
         .worker = worker,
         .settings = settings,
         .balancer = balancers[settings->balance],
+        .balancing = balancing,
+        .key = balancing->key,
         .count = settings->endpoints.count,
         .endpoints = arena_array(arena, settings->endpoints.count, sizeof *cluster->endpoints),
+        .tries = (unsigned)settings->retry.connect,
+        .usual = SEED_MS * 1e6,
         .timeouts = {(uint64_t)settings->timeout.connect, (uint64_t)settings->timeout.response,
                      (uint64_t)settings->timeout.idle},
     };
+    queue_init(&cluster->queue, cluster, queue ? (unsigned)queue->size : 0,
+               queue ? (uint64_t)queue->timeout : 0);
     for (unsigned i = 0; i < cluster->count; i++) {
         struct endpoint *endpoint = &cluster->endpoints[i];
         endpoint->cluster = cluster;
         endpoint->settings = settings->endpoints.items[i];
+        endpoint->weight = (unsigned)endpoint->settings->weight;
+        endpoint->cap = settings->max_connections ? (unsigned)settings->max_connections : UINT_MAX;
+        endpoint->latency = cluster->usual;
+        endpoint->observed_at = worker->loop.now;
         list_init(&endpoint->idle);
         /* Workers that start together don't all begin with the same endpoint. */
-        endpoint->current = (int64_t)random_below(&worker->random, (uint64_t)endpoint->settings->weight + 1);
+        endpoint->current = (int64_t)random_below(&worker->random, endpoint->weight + 1);
     }
+    cluster->weights = sum_weights(cluster, arena);
 }
 
 void clusters_open(struct worker *worker, struct arena *arena)
@@ -101,7 +196,7 @@ void clusters_open(struct worker *worker, struct arena *arena)
     const struct conf_list *upstreams = &worker->site->settings->upstreams;
     worker->clusters = arena_array(arena, upstreams->count, sizeof *worker->clusters);
     for (unsigned i = 0; i < upstreams->count; i++)
-        open_cluster(&worker->clusters[i], worker, upstreams->items[i], arena);
+        open_cluster(&worker->clusters[i], worker, upstreams->items[i], &worker->site->balancing[i], arena);
 }
 
 void clusters_close(struct worker *worker)

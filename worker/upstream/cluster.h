@@ -1,11 +1,14 @@
-/* cluster: an upstream as a worker has it: endpoints, their idle connections, and which comes next. */
+/* cluster: an upstream as a worker has it: endpoints, their idle connections, which comes next, and who waits. */
 #ifndef UPSTREAM_CLUSTER_H
 #define UPSTREAM_CLUSTER_H
 
 #include "shared/conf/settings.h"
 #include "worker/http/http1_client.h"
 #include "worker/request/worker.h"
+#include "worker/upstream/queue.h"
 
+struct balancer;
+struct balancing;
 struct cluster;
 
 struct endpoint {
@@ -13,29 +16,45 @@ struct endpoint {
     const struct endpoint_settings *settings;
     struct list idle; /* connections, the one used last first */
     unsigned idle_count;
-    unsigned active;     /* calls in progress */
+    unsigned active;     /* calls in progress, a connection each */
+    unsigned cap;        /* of `active` */
+    unsigned weight;     /* 1 … 1000 */
     int64_t current;     /* smooth weighted round-robin */
     uint64_t down_until; /* ms: it refused a connection; tried again then, or when there is no other */
+    /* p2c */
+    double latency;       /* ns: the moving average, */
+    uint64_t observed_at; /* ns: as it was then */
+    unsigned failures;    /* in a row */
 };
 
 struct cluster {
     struct worker *worker;
     const struct upstream_settings *settings;
     const struct balancer *balancer;
+    const struct balancing *balancing;
+    const struct expr *key; /* what calls should bring the hash of; NULL: nothing */
     struct endpoint *endpoints;
     unsigned count;
+    unsigned tries;          /* endpoints that a call tries at most */
+    const uint32_t *weights; /* of each endpoint and those before it; NULL: they are all the same */
+    double usual;            /* ns: how long answers take, for p2c */
+    struct queue queue;
     struct client_timeouts timeouts;
 };
 
-/* A way to choose; a row of a table in balance.c. */
-struct balancer {
-    const char *name;
-    /* One of the endpoints that `usable` allows (there is at least one). */
-    struct endpoint *(*pick)(struct cluster *cluster, bool (*usable)(const struct endpoint *, const void *),
-                             const void *context);
+/* What an endpoint is looked for with. */
+struct choice {
+    uint64_t key;         /* what the hash is of, hashed; 0: none */
+    uint64_t up_at;       /* ms: those that are down until later are left out. Set by cluster_pick() */
+    unsigned tried_count; /* endpoints that the call has tried, their indices */
+    uint16_t tried[UPSTREAM_TRIES];
 };
 
-extern const struct balancer *const balancers[]; /* by enum balance */
+enum picked {
+    PICKED_ONE,
+    PICKED_BUSY, /* those that could be tried have as many connections as they may have */
+    PICKED_NONE, /* none is left to try */
+};
 
 /* All clusters of the worker's site, into worker->clusters. Memory is the worker's for its life. */
 void clusters_open(struct worker *worker, struct arena *arena);
@@ -43,9 +62,23 @@ void clusters_open(struct worker *worker, struct arena *arena);
 /* Closes all idle connections. */
 void clusters_close(struct worker *worker);
 
-/* The next endpoint for a call that has tried those in `tried` (a bit each; endpoints from 64 on are not remembered).
- * NULL: none is left. */
-struct endpoint *cluster_pick(struct cluster *cluster, uint64_t tried);
+/* Closes the connection that is idle longest, of all clusters, for its descriptor. False: none is idle. */
+bool clusters_close_oldest(struct worker *worker);
+
+/* The next endpoint for a call. */
+enum picked cluster_pick(struct cluster *cluster, struct choice *choice, struct endpoint **endpoint);
+
+/* When an endpoint that is down now may be tried again, ms; 0: none is down. */
+uint64_t cluster_next_up(const struct cluster *cluster);
+
+/* balance_hash.c: the key of a request by cluster->key, which isn't NULL. 0: it is empty. */
+uint64_t cluster_hash(const struct cluster *cluster, struct request *request);
+
+/* The key of a call that is made for a request; 0 when the balancer wants none. */
+static inline uint64_t cluster_key(const struct cluster *cluster, struct request *request)
+{
+    return cluster->key ? cluster_hash(cluster, request) : 0;
+}
 
 /* An idle connection of the endpoint, taken out; NULL: there is none. */
 struct http1_client *endpoint_take(struct endpoint *endpoint);

@@ -1,0 +1,114 @@
+/* cluster: what the tests of balancers share: a cluster of endpoints that are addresses only, and a clock of the test's
+ * own. */
+#ifndef TESTS_UNIT_CLUSTER_H
+#define TESTS_UNIT_CLUSTER_H
+
+#include <stdio.h>
+
+#include "shared/base/clock.h"
+#include "tests/unit/unit.h"
+#include "worker/request/site.h"
+#include "worker/upstream/balance.h"
+
+enum { ENDPOINTS = 1024 };
+
+/* The cluster of the running test. */
+static struct arena *arena;
+static struct worker worker;
+static struct site site;
+static struct settings settings;
+static struct upstream_settings upstream;
+static struct hash_settings hash;
+static struct errors errors;
+static struct cluster *cluster;
+static unsigned picks[ENDPOINTS];
+
+static int cluster_setup(void **state)
+{
+    (void)state;
+    arena = arena_new(1 << 16);
+    errors_init(&errors, arena);
+    worker = (struct worker){.site = &site, .random = {{1, 2, 3, 4}}}; /* the same picks in each run */
+    worker.loop.now = NS_PER_SECOND;
+    worker.loop.now_ms = 1000;
+    return 0;
+}
+
+static int cluster_teardown(void **state)
+{
+    (void)state;
+    arena_free(&arena);
+    return 0;
+}
+
+#define CLUSTER_TEST(test) cmocka_unit_test_setup_teardown(test, cluster_setup, cluster_teardown)
+
+/* Opens worker.clusters anew, of the upstream as it is. */
+static inline void cluster_open(void)
+{
+    static void *items[] = {&upstream};
+    settings = (struct settings){.upstreams = {items, 1}};
+    upstream.name = "u";
+    site = (struct site){.settings = &settings};
+    site.balancing = balancing_compile(&settings, arena, &errors);
+    clusters_open(&worker, arena);
+    cluster = worker.clusters;
+    memset(picks, 0, sizeof picks);
+}
+
+static inline void add_endpoint(unsigned address, unsigned weight)
+{
+    struct endpoint_settings *endpoint = arena_zalloc(arena, sizeof *endpoint);
+    char text[64];
+    const char *why;
+    snprintf(text, sizeof text, "10.0.%u.%u:80", address / 256, address % 256);
+    endpoint->text = arena_strdup(arena, text);
+    endpoint->weight = weight;
+    assert_true(address_parse(str_of(endpoint->text), &endpoint->address, &why));
+    upstream.endpoints.items[upstream.endpoints.count++] = endpoint;
+}
+
+/* An upstream of `count` endpoints, 10.0.0.0:80 and on, with these weights; NULL: 1 each. */
+static inline void cluster_make(enum balance balance, unsigned count, const unsigned *weights)
+{
+    hash = (struct hash_settings){.by = "${client}", .load = 1.25};
+    upstream = (struct upstream_settings){
+        .balance = balance,
+        .hash = &hash,
+        .endpoints.items = arena_array(arena, ENDPOINTS, sizeof(void *)),
+        .retry.connect = UPSTREAM_TRIES,
+    };
+    for (unsigned i = 0; i < count; i++)
+        add_endpoint(i, weights ? weights[i] : 1);
+    cluster_open();
+}
+
+static inline void pass(uint64_t ns)
+{
+    worker.loop.now += ns;
+    worker.loop.now_ms = worker.loop.now / NS_PER_MS;
+}
+
+static inline unsigned index_of(const struct endpoint *endpoint)
+{
+    return (unsigned)(endpoint - cluster->endpoints);
+}
+
+/* The next one, counted. */
+static inline struct endpoint *pick_for(struct choice choice)
+{
+    struct endpoint *endpoint = NULL;
+    assert_int_equal(cluster_pick(cluster, &choice, &endpoint), PICKED_ONE);
+    picks[index_of(endpoint)]++;
+    return endpoint;
+}
+
+/* `count` of `total` is `share`, within `percent` of it. */
+static inline void assert_share(unsigned count, unsigned total, double share, double percent)
+{
+    double expected = share * total;
+    if (count < expected * (1 - percent / 100) || count > expected * (1 + percent / 100))
+        fail_msg("%u of %u and not %.0f within %g %%", count, total, expected, percent);
+}
+
+#endif

@@ -1,0 +1,61 @@
+/* balance: the ways to choose the endpoint of a call, each a row of a table: one file and one line more make another.
+ *
+ * All state is in struct endpoint and struct cluster, a worker's own. What a balancer compiles when the configuration
+ * is loaded is the same in every worker and after every reload.
+ */
+#ifndef UPSTREAM_BALANCE_H
+#define UPSTREAM_BALANCE_H
+
+#include "worker/upstream/cluster.h"
+
+/* What came of a call, for balancers that learn. */
+enum outcome {
+    OUTCOME_ANSWERED,
+    OUTCOME_FAILED, /* no connection, no whole answer, or a status of 500 and up */
+    OUTCOME_LEFT,   /* nobody waits for the answer any more: it took at least as long as it was waited for */
+};
+
+struct balancer {
+    const char *name;
+    /* One of the endpoints that the choice allows; NULL: it allows none. */
+    struct endpoint *(*pick)(struct cluster *cluster, const struct choice *choice);
+    /* What came of a call, and after how long: ns from the last of the request to the head of the answer. Or NULL. */
+    void (*observe)(struct endpoint *endpoint, uint64_t latency_ns, enum outcome outcome);
+    /* At load: fills `balancing` from the settings; errors go to `errors`. Or NULL. */
+    void (*compile)(struct balancing *balancing, const struct upstream_settings *settings,
+                    struct arena *arena, struct errors *errors);
+};
+
+extern const struct balancer balance_p2c;
+extern const struct balancer balance_hash;
+
+/* By enum balance. */
+extern const struct balancer *const balancers[];
+
+/* What is compiled of an upstream's balancing. */
+struct balancing {
+    const struct expr *key;          /* what the hash is of; NULL: no key is wanted */
+    const struct hash_point *points; /* of the endpoints, in their order */
+};
+
+/* Of all upstreams, by their index in the settings. */
+const struct balancing *balancing_compile(const struct settings *settings, struct arena *arena,
+                                          struct errors *errors);
+
+/* --- for balancers --- */
+
+bool choice_has_tried(const struct choice *choice, const struct endpoint *endpoint);
+
+/* Below its cap, not down, not tried. */
+static inline bool choice_allows(const struct choice *choice, const struct endpoint *endpoint)
+{
+    return endpoint->active < endpoint->cap && endpoint->down_until <= choice->up_at &&
+           (choice->tried_count == 0 || !choice_has_tried(choice, endpoint));
+}
+
+/* One of those that the choice allows, by chance and weight, but not `other` (which may be NULL); NULL: there is
+ * none. */
+struct endpoint *balance_draw(struct cluster *cluster, const struct choice *choice,
+                              const struct endpoint *other);
+
+#endif
