@@ -2,20 +2,11 @@
 import socket
 import threading
 
-from gatehouse import Case
-from peers import Client, Origin, answer
-
-ALL = '{ name = "a"; routes = ( { match = { prefix = "/"; }; proxy = { upstream = "origin"; }; } ); }'
+from pair import Pair
+from peers import Client, answer
 
 
-class Http1(Case):
-    def pair(self, serve=None, **settings):
-        origin = Origin(serve)
-        self.addCleanup(origin.close)
-        gateway = self.gateway(workers=1, apis=ALL, upstreams=f'origin = {{ endpoints = ( "{origin.text}" ); }};',
-                               **settings)
-        return gateway, origin
-
+class Http1(Pair):
     def test_rfc9110_6_5_trailers_of_a_request_go_on(self):
         gateway, origin = self.pair()
         with Client(gateway.port) as client:
