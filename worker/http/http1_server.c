@@ -150,7 +150,8 @@ static void refuse(struct http1_server *server, unsigned status, const char *det
     server->service->events->on_request(exchange);
 }
 
-static void begin_body(struct http1_server *server, const struct parse_result *parsed)
+/* `more`: bytes of the body came with the head, and need no invitation. */
+static void begin_body(struct http1_server *server, const struct parse_result *parsed, bool more)
 {
     struct exchange *exchange = &server->exchange;
     const struct request_head *head = exchange->head;
@@ -158,14 +159,14 @@ static void begin_body(struct http1_server *server, const struct parse_result *p
     server->left = head->length;
     exchange->body_done =
         parsed->framing == FRAMING_NONE || (parsed->framing == FRAMING_LENGTH && head->length == 0);
-    server->continued = !head->expect_continue;
+    server->continued = !head->expect_continue || more;
     if (parsed->framing == FRAMING_CHUNKED) {
         server->chunked = arena_alloc(exchange->arena, sizeof *server->chunked);
         chunked_init(server->chunked);
     }
 }
 
-static void dispatch(struct http1_server *server, const char *data, size_t length)
+static void dispatch(struct http1_server *server, const char *data, size_t length, bool more)
 {
     struct exchange *exchange = &server->exchange;
     struct http_service *service = server->service;
@@ -182,7 +183,7 @@ static void dispatch(struct http1_server *server, const char *data, size_t lengt
     } else if (!parse_request(copy, length, lines, exchange->arena, exchange->head, &parsed)) {
         deny(exchange, parsed.status, parsed.detail);
     } else {
-        begin_body(server, &parsed);
+        begin_body(server, &parsed, more);
         const struct request_head *head = exchange->head;
         if (head->method_text.length + head->target.length + sizeof "  HTTP/1.1" >
             service->max_line) /* CRLF and all */
@@ -225,7 +226,7 @@ static size_t read_head(struct http1_server *server, const char *data, size_t le
     switch (
         head_find_end(&server->scan, data, length < service->max_head ? length : service->max_head, &end)) {
     case HEAD_WHOLE:
-        dispatch(server, data, end);
+        dispatch(server, data, end, end < length);
         return skipped + end;
     case HEAD_MALFORMED:
         refuse(server, 400, "a line of the head doesn't end with CRLF, or begins with a space");
