@@ -338,11 +338,13 @@ static size_t on_data(struct connection *connection, char *data, size_t length)
 
 /* --- the other events of the connection --- */
 
-/* The client sends no more. With half_close it may still wait for what it has asked for; parked, it is gone for sure. */
+/* The client sends no more. With half_close it may still wait for what it has asked for, and while reading is stopped the
+ * rest of its body may be in the socket; parked, it is gone for sure. */
 static void on_eof(struct connection *connection)
 {
     struct http1_server *server = server_of(connection);
-    bool waits = server->service->half_close && server->phase == PHASE_ACTIVE && server->exchange.body_done;
+    bool waits = server->service->half_close && server->phase == PHASE_ACTIVE &&
+                 (server->exchange.body_done || connection->stopped);
     if (!waits || connection->parked)
         gone(server);
 }
