@@ -67,11 +67,10 @@ class Pair(Case):
             os.chmod(path, 0o666)
         return origin
 
-    def proxy(self, text, apis=ALL, timeout="", **settings):
-        """A gateway in front of the endpoint `text`."""
-        timeout = f"timeout = {{ {timeout} }};" if timeout else ""
+    def proxy(self, text, apis=ALL, upstream="", **settings):
+        """A gateway in front of the endpoint `text`; `upstream`: further settings of it."""
         return self.gateway(workers=1, apis=apis, **settings,
-                            upstreams=f'origin = {{ endpoints = ( "{text}" ); {timeout} }};')
+                            upstreams=f'origin = {{ endpoints = ( "{text}" ); {upstream} }};')
 
     def pair(self, serve=None, **settings):
         """A gateway and an origin that understands what it is sent."""

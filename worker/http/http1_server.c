@@ -250,6 +250,14 @@ static void body_bytes(struct http1_server *server, const char *data, size_t len
         server->service->events->on_body(exchange, data, length, exchange->body_done);
 }
 
+/* The body can't be read to its end: nothing more is, until the answer is sent. */
+static void body_error(struct http1_server *server, unsigned status, const char *detail)
+{
+    server->last = true;
+    connection_stop(&server->connection);
+    server->service->events->on_body_error(&server->exchange, status, detail);
+}
+
 static size_t read_length(struct http1_server *server, const char *data, size_t length)
 {
     if (length > server->left)
@@ -268,9 +276,8 @@ static size_t read_chunked(struct http1_server *server, const char *data, size_t
     switch (chunked_next(server->chunked, &input, &piece)) {
     case CHUNKED_DATA:
         server->left += piece.length;
-        server->last = service->max_body && server->left > service->max_body;
-        if (server->last)
-            service->events->on_body_error(exchange, 413, "the request's body is larger than is taken");
+        if (service->max_body && server->left > service->max_body)
+            body_error(server, 413, "the request's body is larger than is taken");
         else
             body_bytes(server, piece.data, piece.length);
         break;
@@ -285,8 +292,7 @@ static size_t read_chunked(struct http1_server *server, const char *data, size_t
     case CHUNKED_MORE:
         break;
     case CHUNKED_ERROR:
-        server->last = true;
-        service->events->on_body_error(exchange, 400, chunked_error(server->chunked));
+        body_error(server, 400, chunked_error(server->chunked));
         return length;
     }
     return length - input.length;
@@ -383,9 +389,7 @@ static void on_timeout(struct connection *connection)
     } else if (connection->blocked && connection->sent != server->sent_seen) {
         http1_server_set_timer(server); /* slow, but not stalled */
     } else if (server->phase == PHASE_ACTIVE && !connection->blocked) {
-        server->last = true;
-        connection_stop(connection);
-        server->service->events->on_body_error(&server->exchange, 408, "the request's body took too long");
+        body_error(server, 408, "the request's body took too long");
     } else {
         gone(server);
     }
