@@ -4,55 +4,14 @@ import select
 import socket
 import threading
 
-from gatehouse import Case, answer, wait_until
+from gatehouse import answer, wait_until
+from pair import ALL, Pair
 from peers import Reader
 
 UUIDV7 = r"^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$"
-ALL = '{ name = "a"; routes = ( { match = { prefix = "/"; }; proxy = { upstream = "origin"; }; } ); }'
 
 
-class RawOrigin:
-    """Gives every connection to `serve(sock)` on a thread of its own, and closes it then."""
-
-    def __init__(self, serve, path=None):
-        self.sock = socket.socket(socket.AF_UNIX if path else socket.AF_INET)
-        self.sock.bind(path or ("127.0.0.1", 0))
-        self.sock.listen(64)
-        self.text = "unix:" + path if path else "127.0.0.1:%d" % self.sock.getsockname()[1]
-        self.serve = serve
-        threading.Thread(target=self.run, daemon=True).start()
-
-    def run(self):
-        while True:
-            try:
-                sock, _ = self.sock.accept()
-            except OSError:
-                return
-            threading.Thread(target=self.one, args=(sock,), daemon=True).start()
-
-    def one(self, sock):
-        with sock:
-            try:
-                self.serve(sock)
-            except (OSError, EOFError):
-                pass
-
-    def close(self):
-        self.sock.shutdown(socket.SHUT_RDWR)
-        self.sock.close()
-
-
-class Proxy(Case):
-    def raw(self, serve, path=None):
-        origin = RawOrigin(serve, path)
-        self.addCleanup(origin.close)
-        if path:
-            os.chmod(path, 0o666)
-        return origin
-
-    def proxy(self, text, apis=ALL, **settings):
-        return self.gateway(workers=1, apis=apis, upstreams=f'origin = {{ endpoints = ( "{text}" ); }};', **settings)
-
+class Proxy(Pair):
     def test_heads_that_are_hardly_any(self):
         for head in (b"\r\n\r\n", b"X\r\n\r\n", b"\r\n", b"HTTP/1.1 2\r\n\r\n"):
             def serve(sock, head=head):

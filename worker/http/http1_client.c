@@ -8,7 +8,7 @@
 #include "worker/codec/chunked.h"
 #include "worker/http/chunk_writer.h"
 
-enum { HEAD_MAX = NET_READ - 4096, INTERIM_MAX = 16 };
+enum { HEAD_MAX = NET_READ - 4096, FIELDS_MAX = 1000, INTERIM_MAX = 16 };
 
 enum phase {
     PHASE_CONNECTING,
@@ -139,6 +139,10 @@ static size_t read_head(struct http1_client *client, const char *data, size_t le
         return length >= HEAD_MAX ? length : 0;
     case HEAD_WHOLE:
         break;
+    }
+    if (client->scan.lines > FIELDS_MAX + 1) { /* short lines cost more memory than they have bytes */
+        fail(client, CLIENT_MALFORMED, "its head has more fields than are taken");
+        return length;
     }
     struct parse_result parsed;
     struct response_head *head = arena_alloc(client->arena, sizeof *head);

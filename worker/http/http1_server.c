@@ -150,7 +150,8 @@ static void refuse(struct http1_server *server, unsigned status, const char *det
     server->service->events->on_request(exchange);
 }
 
-static void begin_body(struct http1_server *server, const struct parse_result *parsed)
+/* `more`: bytes of the body came with the head, and need no invitation. */
+static void begin_body(struct http1_server *server, const struct parse_result *parsed, bool more)
 {
     struct exchange *exchange = &server->exchange;
     const struct request_head *head = exchange->head;
@@ -158,14 +159,14 @@ static void begin_body(struct http1_server *server, const struct parse_result *p
     server->left = head->length;
     exchange->body_done =
         parsed->framing == FRAMING_NONE || (parsed->framing == FRAMING_LENGTH && head->length == 0);
-    server->continued = !head->expect_continue;
+    server->continued = !head->expect_continue || more;
     if (parsed->framing == FRAMING_CHUNKED) {
         server->chunked = arena_alloc(exchange->arena, sizeof *server->chunked);
         chunked_init(server->chunked);
     }
 }
 
-static void dispatch(struct http1_server *server, const char *data, size_t length)
+static void dispatch(struct http1_server *server, const char *data, size_t length, bool more)
 {
     struct exchange *exchange = &server->exchange;
     struct http_service *service = server->service;
@@ -182,7 +183,7 @@ static void dispatch(struct http1_server *server, const char *data, size_t lengt
     } else if (!parse_request(copy, length, lines, exchange->arena, exchange->head, &parsed)) {
         deny(exchange, parsed.status, parsed.detail);
     } else {
-        begin_body(server, &parsed);
+        begin_body(server, &parsed, more);
         const struct request_head *head = exchange->head;
         if (head->method_text.length + head->target.length + sizeof "  HTTP/1.1" >
             service->max_line) /* CRLF and all */
@@ -225,7 +226,7 @@ static size_t read_head(struct http1_server *server, const char *data, size_t le
     switch (
         head_find_end(&server->scan, data, length < service->max_head ? length : service->max_head, &end)) {
     case HEAD_WHOLE:
-        dispatch(server, data, end);
+        dispatch(server, data, end, end < length);
         return skipped + end;
     case HEAD_MALFORMED:
         refuse(server, 400, "a line of the head doesn't end with CRLF, or begins with a space");
@@ -249,6 +250,14 @@ static void body_bytes(struct http1_server *server, const char *data, size_t len
         server->service->events->on_body(exchange, data, length, exchange->body_done);
 }
 
+/* The body can't be read to its end: nothing more is, until the answer is sent. */
+static void body_error(struct http1_server *server, unsigned status, const char *detail)
+{
+    server->last = true;
+    connection_stop(&server->connection);
+    server->service->events->on_body_error(&server->exchange, status, detail);
+}
+
 static size_t read_length(struct http1_server *server, const char *data, size_t length)
 {
     if (length > server->left)
@@ -267,9 +276,8 @@ static size_t read_chunked(struct http1_server *server, const char *data, size_t
     switch (chunked_next(server->chunked, &input, &piece)) {
     case CHUNKED_DATA:
         server->left += piece.length;
-        server->last = service->max_body && server->left > service->max_body;
-        if (server->last)
-            service->events->on_body_error(exchange, 413, "the request's body is larger than is taken");
+        if (service->max_body && server->left > service->max_body)
+            body_error(server, 413, "the request's body is larger than is taken");
         else
             body_bytes(server, piece.data, piece.length);
         break;
@@ -284,8 +292,7 @@ static size_t read_chunked(struct http1_server *server, const char *data, size_t
     case CHUNKED_MORE:
         break;
     case CHUNKED_ERROR:
-        server->last = true;
-        service->events->on_body_error(exchange, 400, chunked_error(server->chunked));
+        body_error(server, 400, chunked_error(server->chunked));
         return length;
     }
     return length - input.length;
@@ -337,11 +344,13 @@ static size_t on_data(struct connection *connection, char *data, size_t length)
 
 /* --- the other events of the connection --- */
 
-/* The client sends no more. With half_close it may still wait for what it has asked for; parked, it is gone for sure. */
+/* The client sends no more. With half_close it may still wait for what it has asked for, and while reading is stopped the
+ * rest of its body may be in the socket; parked, it is gone for sure. */
 static void on_eof(struct connection *connection)
 {
     struct http1_server *server = server_of(connection);
-    bool waits = server->service->half_close && server->phase == PHASE_ACTIVE && server->exchange.body_done;
+    bool waits = server->service->half_close && server->phase == PHASE_ACTIVE &&
+                 (server->exchange.body_done || connection->stopped);
     if (!waits || connection->parked)
         gone(server);
 }
@@ -380,9 +389,7 @@ static void on_timeout(struct connection *connection)
     } else if (connection->blocked && connection->sent != server->sent_seen) {
         http1_server_set_timer(server); /* slow, but not stalled */
     } else if (server->phase == PHASE_ACTIVE && !connection->blocked) {
-        server->last = true;
-        connection_stop(connection);
-        server->service->events->on_body_error(&server->exchange, 408, "the request's body took too long");
+        body_error(server, 408, "the request's body took too long");
     } else {
         gone(server);
     }

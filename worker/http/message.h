@@ -83,6 +83,7 @@ struct request_head {
 
 struct response_head {
     unsigned status;
+    unsigned version;  /* that it came by, as of a request; 0: it is our own */
     struct str reason; /* empty: the standard one */
     struct fields fields;
     enum body_kind body;

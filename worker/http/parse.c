@@ -432,9 +432,10 @@ bool parse_response(const char *data, size_t length, unsigned lines, enum method
     if (!check_status_line(data, line.reason, &line.parser, result))
         return false;
     head->status = line.parser.status_code;
+    head->version = line.parser.http_major * 10u + line.parser.http_minor;
     head->reason = line.reason;
-    head->keep_alive = read_connection(&head->fields, line.parser.http_major * 10u + line.parser.http_minor);
-    return response_framing(head, method, line.parser.http_minor == 0, result);
+    head->keep_alive = read_connection(&head->fields, head->version);
+    return response_framing(head, method, head->version == 10, result);
 }
 
 /* --- trailers --- */

@@ -2,6 +2,7 @@
 #include "worker/request/request.h"
 #include "worker/upstream/call.h"
 #include "worker/upstream/forward.h"
+#include "worker/upstream/max_forwards.h"
 
 struct proxy_settings {
     struct origin origin;
@@ -265,6 +266,9 @@ static enum verdict on_content(struct request *request, const void *compiled)
 {
     const struct proxy *proxy = compiled;
     struct cluster *cluster = &request->worker->clusters[proxy->upstream];
+    enum verdict verdict = max_forwards(request);
+    if (verdict != VERDICT_NEXT)
+        return verdict;
     struct proxying *proxying = arena_alloc(request->arena, sizeof *proxying);
     proxying->request = request;
     proxying->host = request->head->authority;

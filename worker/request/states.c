@@ -191,7 +191,8 @@ static enum progress state_send(struct request *request)
         exchange->ops->respond(exchange, head, false);
         return PAUSE;
     }
-    if (head->status == 204 || head->status == 304)
+    /* A 304 may tell how long the body is that it stands for (RFC 9110, section 8.6); nothing to say is not a length of 0. */
+    if (head->status == 204 || (head->status == 304 && head->length == 0))
         head->body = BODY_NONE;
     exchange->ops->respond(exchange, head, body.length == 0);
     if (body.length)

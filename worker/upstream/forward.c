@@ -63,5 +63,6 @@ void forward_fields(struct request *request, struct buf *head)
 void forward_answer(struct request *request)
 {
     /* A list field: one more line is one more element. */
-    fields_add_known(&request->response.fields, request->arena, FIELD_VIA, STR("Via"), STR("1.1 gatehouse"));
+    fields_add_known(&request->response.fields, request->arena, FIELD_VIA, STR("Via"),
+                     request->response.version == 10 ? STR("1.0 gatehouse") : STR("1.1 gatehouse"));
 }
