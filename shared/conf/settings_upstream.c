@@ -65,9 +65,14 @@ static const struct section pool_section = {
 /* By enum balance. */
 static const char *const balance_words[] = {"round-robin", "least", NULL};
 
+/* By enum proxy_protocol. */
+static const char *const proxy_words[] = {"off", "v1", "v2", NULL};
+
 static void upstream_check(struct conf_loader *loader, void *structure)
 {
-    const struct upstream_settings *upstream = structure;
+    struct upstream_settings *upstream = structure;
+    if (upstream->proxy_protocol)
+        upstream->keepalive.idle = 0; /* one client's connection is never another's */
     for (unsigned i = 1; i < upstream->endpoints.count; i++) {
         const struct endpoint_settings *endpoint = upstream->endpoints.items[i];
         for (unsigned j = 0; j < i && endpoint->address.length; j++) {
@@ -88,6 +93,10 @@ static const struct row upstream_rows[] = {
              .help = "the addresses of the service"),
     UPSTREAM(ROW_WORD, balance, .fallback = "round-robin", .words = balance_words,
              .help = "which endpoint is next: in turn by weight, or the one with the fewest requests"),
+    UPSTREAM(
+        ROW_WORD, proxy_protocol, .fallback = "off", .words = proxy_words,
+        .help = "send a header of the PROXY protocol first, which names the client; a connection is then one "
+                "client's, and is not kept for other requests (keepalive has no effect)"),
     UPSTREAM(ROW_GROUP, timeout, .section = &timeout_section, .help = "how long the service may take"),
     UPSTREAM(ROW_GROUP, keepalive, .section = &pool_section,
              .help = "connections that are kept for the next request"),
