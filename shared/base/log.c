@@ -85,3 +85,19 @@ void log_line(enum log_level level, const char *format, ...)
         errno = 0; /* there is nowhere left to say so */
     errno = error;
 }
+
+bool log_seldom(struct log_seldom *seldom, uint64_t now_ms)
+{
+    if (seldom->lines == 0 || now_ms - seldom->since_ms >= LOG_SELDOM_MS) {
+        seldom->since_ms = now_ms;
+        seldom->lines = 0;
+    }
+    if (seldom->lines >= LOG_SELDOM_LINES) {
+        seldom->skipped++;
+        return false;
+    }
+    seldom->lines++;
+    seldom->left_out = seldom->skipped;
+    seldom->skipped = 0;
+    return true;
+}

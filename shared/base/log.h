@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 enum log_level { LEVEL_ERROR, LEVEL_WARNING, LEVEL_NOTICE, LEVEL_INFO, LEVEL_DEBUG };
 
@@ -25,6 +26,18 @@ void log_set_process(const char *name); /* "master", "worker" …: a constant */
 extern enum log_level log_level_now;
 
 void log_line(enum log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* For lines that a peer can cause as often as it likes. */
+struct log_seldom {
+    uint64_t since_ms; /* when the present span began */
+    unsigned lines;    /* in it */
+    unsigned skipped;  /* since the last line */
+    unsigned left_out; /* before this line: for its text */
+};
+
+/* Whether a line may be written now: LOG_SELDOM_LINES in LOG_SELDOM_MS. `now_ms` is any clock in milliseconds. */
+enum { LOG_SELDOM_LINES = 10, LOG_SELDOM_MS = 10000 };
+bool log_seldom(struct log_seldom *seldom, uint64_t now_ms);
 
 #define log_at(level, ...) ((level) <= log_level_now ? log_line((level), __VA_ARGS__) : (void)0)
 #define log_error(...) log_at(LEVEL_ERROR, __VA_ARGS__)

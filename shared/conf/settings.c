@@ -91,6 +91,18 @@ static bool proxy_is_good(const char *text)
     return !bits.data || str_to_u64(bits, in ? 32 : 128, &number);
 }
 
+/* "trusted" without anybody to trust is a slip: no header would ever be read. */
+static void check_proxy_protocol(struct conf_loader *loader, const struct settings *settings)
+{
+    for (unsigned i = 0; i < settings->listeners.count && !settings->trusted_proxies.count; i++) {
+        const struct listener_settings *listener = settings->listeners.items[i];
+        if (listener->proxy_protocol == PROXY_ACCEPT_TRUSTED)
+            conf_error(loader, listener->origin,
+                       arena_printf(conf_arena(loader), "listeners[%u].proxy_protocol", i),
+                       "is \"trusted\", but trusted_proxies names nobody (set it, or write \"on\")");
+    }
+}
+
 static void settings_check(struct conf_loader *loader, void *structure)
 {
     const struct settings *settings = structure;
@@ -101,6 +113,7 @@ static void settings_check(struct conf_loader *loader, void *structure)
                 "\"%s\" is not an address (write \"10.0.0.1\", \"10.0.0.0/8\", \"fd00::/8\" or \"unix:\")",
                 settings->trusted_proxies.items[i]);
     check_listeners(loader, settings);
+    check_proxy_protocol(loader, settings);
     check_apis(loader, settings);
     if (settings->origin.file && !settings->listeners.count)
         conf_warn(loader, settings->origin, "listeners", "there are none, so that nothing is served");

@@ -45,7 +45,14 @@ struct client_settings {
     int64_t max_head;          /* bytes of request line and header fields */
     int64_t max_fields;        /* header fields */
     int64_t max_body;          /* bytes; 0: no limit */
+    int64_t max_requests;      /* on a connection; 0: no limit */
+    int64_t max_per_address;   /* connections of an address, a worker; 0: no limit */
+    int64_t least_rate;        /* bytes a second, of a body and of taking an answer; 0: none */
+    int64_t least_rate_window; /* over which it is measured */
 };
+
+/* Of a listener: whether the PROXY protocol's header comes first. */
+enum proxy_accept { PROXY_ACCEPT_OFF, PROXY_ACCEPT_ON, PROXY_ACCEPT_TRUSTED };
 
 struct listener_settings {
     struct origin origin;
@@ -53,6 +60,8 @@ struct listener_settings {
     const char *listen; /* as written */
     struct address address;
     int64_t backlog;
+    int64_t max_connections;          /* of this listener, a worker; 0: no limit of its own */
+    int proxy_protocol;               /* enum proxy_accept */
     const char *mode, *owner, *group; /* of a UNIX socket; mode octal, "0660" */
     unsigned unix_mode;               /* parsed */
 };
@@ -107,6 +116,7 @@ struct upstream_settings {
     struct conf_list endpoints; /* struct endpoint_settings */
     int balance;                /* enum balance */
     struct hash_settings *hash; /* with BALANCE_HASH, else NULL */
+    int proxy_protocol;         /* the version that is sent; 0: none */
     struct timeout_settings timeout;
     struct pool_settings keepalive;
     int64_t max_connections;      /* in use, an endpoint and worker; 0: no limit */

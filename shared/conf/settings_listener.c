@@ -41,6 +41,9 @@ static void listener_check(struct conf_loader *loader, void *structure)
                    "\"%s\" is not a mode (write octal digits, as in \"0660\")", listener->mode);
 }
 
+/* By enum proxy_accept. */
+static const char *const proxy_words[] = {"off", "on", "trusted", NULL};
+
 #define LISTENER(kind_, member, ...) ROW_(kind_, struct listener_settings, member, __VA_ARGS__)
 
 static const struct row rows[] = {
@@ -49,6 +52,15 @@ static const struct row rows[] = {
     LISTENER(ROW_STRING, name, .help = "what APIs call it in `listeners`; without it: its address"),
     LISTENER(ROW_NUMBER, backlog, .fallback = "4096", .min = 1, .max = 65535,
              .help = "connections that may wait to be accepted; the kernel's somaxconn bounds it"),
+    LISTENER(
+        ROW_NUMBER, max_connections, .fallback = "0", .min = 0, .max = 1 << 20,
+        .help = "connections of this listener that one worker holds; more wait to be accepted; 0: as many as "
+                "the worker's max_connections"),
+    LISTENER(
+        ROW_WORD, proxy_protocol, .fallback = "off", .words = proxy_words,
+        .help =
+            "whether each connection begins with a header of the PROXY protocol (version 1 or 2) that names "
+            "its client; trusted: those from trusted_proxies do, others are clients themselves"),
     LISTENER(ROW_STRING, mode, .help = "the permissions of a UNIX socket, octal; without it: 0660"),
     LISTENER(ROW_STRING, owner, .help = "the owner of a UNIX socket; without it: who starts the program"),
     LISTENER(ROW_STRING, group,

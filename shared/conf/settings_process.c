@@ -102,6 +102,18 @@ static const struct row client_rows[] = {
            .help = "header fields of a request; more is answered by 431"),
     CLIENT(ROW_SIZE, max_body, .fallback = "0", .min = 0, .max = 1024 * 1024 * GB,
            .help = "a request's body; more is answered by 413; 0: no limit"),
+    CLIENT(ROW_NUMBER, max_requests, .fallback = "0", .min = 0, .max = 1 << 30,
+           .help = "requests on a connection; the last answer says Connection: close; 0: no limit"),
+    CLIENT(ROW_NUMBER, max_per_address, .fallback = "0", .min = 0, .max = 1 << 20,
+           .help = "connections that one worker holds of an IPv4 address or an IPv6 /64 network, but for "
+                   "trusted_proxies; more are answered by 429 and closed; 0: no limit"),
+    CLIENT(
+        ROW_SIZE, least_rate, .fallback = "10", .min = 0, .max = GB,
+        .help =
+            "bytes a second that a client must send of a body, else 408, or take of an answer that waits for "
+            "it, else it is cut; 0: none"),
+    CLIENT(ROW_DURATION, least_rate_window, .fallback = "30s", .min = 100, .max = HOUR,
+           .help = "the time over which least_rate is measured; nobody is cut before it"),
     ROW_END,
 };
 

@@ -146,11 +146,16 @@ static void check_queue(struct conf_loader *loader, struct upstream_settings *up
     upstream->queue->origin = upstream->origin;
 }
 
+/* By enum proxy_protocol. */
+static const char *const proxy_words[] = {"off", "v1", "v2", NULL};
+
 static void upstream_check(struct conf_loader *loader, void *structure)
 {
     struct upstream_settings *upstream = structure;
     check_balance(loader, upstream);
     check_queue(loader, upstream);
+    if (upstream->proxy_protocol)
+        upstream->keepalive.idle = 0; /* one client's connection is never another's */
     for (unsigned i = 1; i < upstream->endpoints.count; i++) {
         const struct endpoint_settings *endpoint = upstream->endpoints.items[i];
         for (unsigned j = 0; j < i && endpoint->address.length; j++) {
@@ -176,6 +181,10 @@ static const struct row upstream_rows[] = {
                  "same key"),
     UPSTREAM(ROW_OPTIONAL, hash, .section = &hash_section,
              .help = "for balance = \"hash\": what decides, and how far an endpoint may be over its share"),
+    UPSTREAM(
+        ROW_WORD, proxy_protocol, .fallback = "off", .words = proxy_words,
+        .help = "send a header of the PROXY protocol first, which names the client; a connection is then one "
+                "client's, and is not kept for other requests (keepalive has no effect)"),
     UPSTREAM(ROW_GROUP, timeout, .section = &timeout_section, .help = "how long the service may take"),
     UPSTREAM(ROW_GROUP, keepalive, .section = &pool_section,
              .help = "connections that are kept for the next request"),

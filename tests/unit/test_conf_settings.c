@@ -26,6 +26,10 @@ static void test_defaults(void **state)
     assert_string_equal(settings->admin.socket, "/run/gatehouse/admin.sock");
     assert_int_equal(settings->client.keepalive_timeout, 75000);
     assert_int_equal(settings->client.max_body, 0);
+    assert_int_equal(settings->client.max_requests, 0);
+    assert_int_equal(settings->client.max_per_address, 0);
+    assert_int_equal(settings->client.least_rate, 10);
+    assert_int_equal(settings->client.least_rate_window, 30000);
     assert_int_equal(settings->listeners.count + settings->upstreams.count + settings->apis.count, 0);
 }
 
@@ -82,6 +86,20 @@ static void test_listeners(void **state)
         "main.conf:3: listeners[1].listen: \"[::1]:1\" is taken by listeners[0], main.conf:2 (each needs one "
         "of its own)\n");
     assert_true(fixture.whole); /* the compiler can still look for more */
+    assert_wrong(
+        "listeners = (\n{ listen = \"127.0.0.1:1\"; proxy_protocol = \"on\"; },\n"
+        "{ listen = \"127.0.0.1:2\";\nproxy_protocol = \"trusted\"; } );",
+        "main.conf:4: listeners[1].proxy_protocol: is \"trusted\", but trusted_proxies names nobody (set "
+        "it, or write \"on\")\n");
+    const struct settings *settings =
+        conf_right("trusted_proxies = \"10.0.0.0/8\"; listeners = ( \"127.0.0.1:1\", { listen = "
+                   "\"127.0.0.1:2\"; proxy_protocol = \"trusted\"; max_connections = 7; } );");
+    const struct listener_settings *listener = settings->listeners.items[0];
+    assert_int_equal(listener->proxy_protocol, PROXY_ACCEPT_OFF);
+    assert_int_equal(listener->max_connections, 0);
+    listener = settings->listeners.items[1];
+    assert_int_equal(listener->proxy_protocol, PROXY_ACCEPT_TRUSTED);
+    assert_int_equal(listener->max_connections, 7);
     assert_wrong("listeners = ( { name = \"x\"; } );",
                  "main.conf:1: listeners[0].listen: is missing (the address: "
                  "0.0.0.0:8080, [::]:8080 or unix:/path)\n");
@@ -138,6 +156,14 @@ static void test_upstreams(void **state)
     assert_true(upstream->hash->load == 1.25);
     assert_null(upstream->queue);
     assert_int_equal(upstream->retry.connect, 8);
+    settings = conf_right(
+        "upstreams = { a = \"10.0.0.1:1\"; b = { endpoints = \"10.0.0.1:1\"; proxy_protocol = \"v2\"; }; };");
+    upstream = settings->upstreams.items[0];
+    assert_int_equal(upstream->proxy_protocol, 0);
+    assert_int_equal(upstream->keepalive.idle, 256);
+    upstream = settings->upstreams.items[1];
+    assert_int_equal(upstream->proxy_protocol, 2);
+    assert_int_equal(upstream->keepalive.idle, 0); /* a connection is one client's */
     assert_wrong("upstreams = ( { name = \"a\"; } );",
                  "main.conf:1: upstreams: must be a group of named groups, not a "
                  "list (write { name = { … }; })\n");

@@ -147,12 +147,29 @@ static void test_standard_error(void **state)
     assert_int_equal(captured.lines, 0);
 }
 
+static void test_seldom(void **state)
+{
+    (void)state;
+    struct log_seldom seldom = {0};
+    for (int i = 0; i < LOG_SELDOM_LINES; i++) {
+        assert_true(log_seldom(&seldom, 5000));
+        assert_int_equal(seldom.left_out, 0);
+    }
+    for (int i = 0; i < 7; i++)
+        assert_false(log_seldom(&seldom, 5000 + LOG_SELDOM_MS - 1));
+    assert_true(log_seldom(&seldom, 5000 + LOG_SELDOM_MS));
+    assert_int_equal(seldom.left_out, 7);
+    assert_true(log_seldom(&seldom, 5000 + LOG_SELDOM_MS));
+    assert_int_equal(seldom.left_out, 0);
+}
+
 int main(void)
 {
 #define WITH_SINK(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
     const struct CMUnitTest tests[] = {
         WITH_SINK(test_form),    WITH_SINK(test_levels), WITH_SINK(test_one_line),
         WITH_SINK(test_bounded), WITH_SINK(test_errno),  WITH_SINK(test_standard_error),
+        WITH_SINK(test_seldom),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -8,11 +8,14 @@
 
 #include "shared/base/address.h"
 #include "worker/http/message.h"
+#include "worker/net/admission.h"
 #include "worker/net/net.h"
 
 struct exchange;
 
 struct exchange_ops {
+    /* The address that the client connected to. */
+    void (*destination)(const struct exchange *exchange, struct address *destination);
     /* Bytes of this answer, head and body, that the kernel took. */
     uint64_t (*sent)(const struct exchange *exchange);
     /* The answer's head; once. `last`: there is no body. */
@@ -41,7 +44,8 @@ struct exchange_events {
     void (*on_blocked)(struct exchange *exchange); /* the client's socket is full */
     void (*on_drained)(struct exchange *exchange);
     void (*on_sent)(struct exchange *exchange); /* the kernel has all of the answer */
-    void (*on_gone)(struct exchange *exchange); /* the client left */
+    /* The client left, or is given up; exchange->gone says why. */
+    void (*on_gone)(struct exchange *exchange);
 };
 
 /* What a server of any version needs from its process. */
@@ -51,9 +55,9 @@ struct http_service {
     void *owner; /* the events' */
     struct list connections;
     unsigned connection_count;
-    void (*on_closed)(
-        struct http_service *service); /* a connection is gone: there may be room again, or an end */
-    struct arena *arenas[64];          /* idle ones, for the next exchanges */
+    /* A connection is gone: there may be room again, or an end. */
+    void (*on_closed)(struct http_service *service, const struct admission *admission);
+    struct arena *arenas[64]; /* idle ones, for the next exchanges */
     unsigned arena_count;
     uint64_t date_second; /* what `date` shows */
     char date[32];
@@ -61,8 +65,10 @@ struct http_service {
     /* Limits, from the configuration: milliseconds, bytes. */
     uint64_t header_timeout, keepalive_timeout, body_timeout, send_timeout;
     uint32_t max_line, max_head, max_fields;
-    bool half_close;   /* a client that sends no more still gets its answers */
-    uint64_t max_body; /* 0: none */
+    bool half_close;       /* a client that sends no more still gets its answers */
+    uint64_t max_body;     /* 0: none */
+    uint32_t max_requests; /* on a connection; 0: no limit */
+    uint64_t least_rate, least_rate_window;
 };
 
 struct exchange {
@@ -73,6 +79,7 @@ struct exchange {
     struct request_head *head;
     unsigned refusal; /* a status, or 0 */
     const char *refusal_detail;
+    const char *gone; /* for logs: a word */
     const struct address *peer;
     const void *listener; /* what the acceptor was tagged with */
     uint64_t bytes_in;    /* of this request: head and body */

@@ -23,8 +23,13 @@ static bool will_keep_alive(const struct http1_server *server)
     if (server->service->draining || !server->service->keepalive_timeout || !exchange->head->keep_alive ||
         exchange->refusal || server->last)
         return false;
-    return exchange->body_done ||
-           (server->framing == FRAMING_LENGTH && server->continued && server->left <= DISCARD_MAX);
+    if (!exchange->body_done &&
+        (server->framing != FRAMING_LENGTH || !server->continued || server->left > DISCARD_MAX))
+        return false;
+    if (!server->service->max_requests || server->requests < server->service->max_requests)
+        return true;
+    stat_add(server->service->net->stats, STAT_LAST_REQUESTS, 1);
+    return false;
 }
 
 /* How the answer's body is delimited (RFC 9112, section 6), and whether the connection persists. */
@@ -129,6 +134,7 @@ static void read_body(struct exchange *exchange, bool on)
         server->continued = true;
         connection_flush(connection);
     }
+    http1_pace_body_again(server);
     connection_start(connection);
     if (!connection->blocked)
         http1_server_set_timer(server);
@@ -145,7 +151,14 @@ static uint64_t sent(const struct exchange *exchange)
     return server->connection.sent - server->sent_before;
 }
 
+static void destination(const struct exchange *exchange, struct address *address)
+{
+    const struct http1_server *server = CONTAINER_OF(exchange, struct http1_server, exchange);
+    admission_destination(&server->admission, server->connection.source.fd, address);
+}
+
 const struct exchange_ops http1_answer_ops = {
+    .destination = destination,
     .sent = sent,
     .respond = respond,
     .interim = interim,

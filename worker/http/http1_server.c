@@ -25,13 +25,14 @@ void http1_server_close(struct http1_server *server, bool reset)
     connection_close(&server->connection, reset);
     service->connection_count--;
     if (service->on_closed)
-        service->on_closed(service);
+        service->on_closed(service, &server->admission);
 }
 
-/* The client can't be answered any more. */
-static void gone(struct http1_server *server)
+/* The client can't be answered any more; `why` is for the log. */
+static void gone(struct http1_server *server, const char *why)
 {
     bool cut = server->phase == PHASE_ACTIVE && server->exchange.response_started;
+    server->exchange.gone = why;
     if (server->phase == PHASE_ACTIVE)
         server->service->events->on_gone(&server->exchange);
     http1_server_close(server, cut);
@@ -42,8 +43,7 @@ void http1_server_set_timer(struct http1_server *server)
 {
     struct connection *connection = &server->connection;
     if (connection->blocked) {
-        server->sent_seen = connection->sent;
-        connection_timeout(connection, server->service->send_timeout);
+        http1_pace_answer(server);
     } else if (!connection->stopped && !server->exchange.body_done) {
         connection_timeout(connection, server->service->body_timeout);
     } else {
@@ -115,6 +115,8 @@ static void begin(struct http1_server *server)
     server->framing = FRAMING_NONE;
     server->chunked = NULL;
     server->trailers = NULL;
+    server->pace_in = server->pace_out = NULL;
+    server->requests++;
     server->keep_alive = server->out_chunked = server->out_nothing = server->response_done = false;
     server->last = false;
     server->continued = true;
@@ -237,6 +239,14 @@ static size_t read_head(struct http1_server *server, const char *data, size_t le
     return skipped;
 }
 
+/* The body can't be read to its end: nothing more is, until the answer is sent. */
+static void body_error(struct http1_server *server, unsigned status, const char *detail)
+{
+    server->last = true;
+    connection_stop(&server->connection);
+    server->service->events->on_body_error(&server->exchange, status, detail);
+}
+
 static void body_bytes(struct http1_server *server, const char *data, size_t length)
 {
     struct exchange *exchange = &server->exchange;
@@ -246,16 +256,10 @@ static void body_bytes(struct http1_server *server, const char *data, size_t len
         if (!server->connection.blocked)
             http1_server_set_timer(server);
     }
-    if (server->phase == PHASE_ACTIVE)
+    if (!exchange->body_done && http1_pace_body_slow(server))
+        body_error(server, 408, "the request's body came below the least rate");
+    else if (server->phase == PHASE_ACTIVE)
         server->service->events->on_body(exchange, data, length, exchange->body_done);
-}
-
-/* The body can't be read to its end: nothing more is, until the answer is sent. */
-static void body_error(struct http1_server *server, unsigned status, const char *detail)
-{
-    server->last = true;
-    connection_stop(&server->connection);
-    server->service->events->on_body_error(&server->exchange, status, detail);
 }
 
 static size_t read_length(struct http1_server *server, const char *data, size_t length)
@@ -352,13 +356,13 @@ static void on_eof(struct connection *connection)
     bool waits = server->service->half_close && server->phase == PHASE_ACTIVE &&
                  (server->exchange.body_done || connection->stopped);
     if (!waits || connection->parked)
-        gone(server);
+        gone(server, "client");
 }
 
 static void on_error(struct connection *connection, int error)
 {
     (void)error; /* a client may leave as it likes; the access log tells that it did */
-    gone(server_of(connection));
+    gone(server_of(connection), "client");
 }
 
 static void on_blocked(struct connection *connection)
@@ -386,12 +390,14 @@ static void on_timeout(struct connection *connection)
     struct http1_server *server = server_of(connection);
     if (server->phase == PHASE_HEAD && server->head_begun) {
         refuse(server, 408, "the request's head took too long");
-    } else if (connection->blocked && connection->sent != server->sent_seen) {
-        http1_server_set_timer(server); /* slow, but not stalled */
-    } else if (server->phase == PHASE_ACTIVE && !connection->blocked) {
+    } else if (connection->blocked) {
+        const char *late = http1_pace_late(server);
+        if (late)
+            gone(server, late);
+    } else if (server->phase == PHASE_ACTIVE) {
         body_error(server, 408, "the request's body took too long");
     } else {
-        gone(server);
+        gone(server, "idle");
     }
 }
 
@@ -406,30 +412,50 @@ static const struct connection_events connection_events = {
 
 /* --- life --- */
 
-void http1_server_open(struct http_service *service, int fd, const struct address *peer, const void *listener)
+static struct http1_server *open_server(struct http_service *service, int fd, const struct address *peer,
+                                        const void *listener, const struct admission *admission)
 {
     struct http1_server *server = malloc(sizeof *server);
     if (!server) {
         close(fd);
         log_error("no memory for a connection");
-        return;
+        return NULL;
     }
     memset(&server->exchange, 0, sizeof server->exchange);
     server->service = service;
     server->peer = *peer;
+    server->admission = *admission;
+    server->requests = 0;
     server->exchange.service = service;
     server->exchange.peer = &server->peer;
     server->exchange.listener = listener;
     if (connection_adopt(&server->connection, service->net, fd, &connection_events) < 0) {
         log_error("can't watch a connection: %m");
         free(server);
-        return;
+        return NULL;
     }
     list_push_back(&service->connections, &server->connection.link);
     service->connection_count++;
     stat_add(service->net->stats, STAT_CONNECTIONS, 1);
     await_request(server);
     connection_timeout(&server->connection, service->header_timeout);
+    return server;
+}
+
+bool http1_server_open(struct http_service *service, int fd, const struct address *peer, const void *listener,
+                       const struct admission *admission)
+{
+    return open_server(service, fd, peer, listener, admission) != NULL;
+}
+
+bool http1_server_refuse(struct http_service *service, int fd, const struct address *peer,
+                         const void *listener, const struct admission *admission, unsigned status,
+                         const char *detail)
+{
+    struct http1_server *server = open_server(service, fd, peer, listener, admission);
+    if (server)
+        refuse(server, status, detail);
+    return server != NULL;
 }
 
 void http1_server_drain(struct http_service *service)
@@ -450,7 +476,7 @@ unsigned http1_server_cut(struct http_service *service)
         struct http1_server *server =
             server_of(CONTAINER_OF(service->connections.next, struct connection, link));
         idle += server->phase != PHASE_ACTIVE;
-        gone(server);
+        gone(server, "drain");
     }
     return idle;
 }

@@ -4,9 +4,15 @@
 
 #include "worker/http/exchange.h"
 
-/* Serves a connected socket; closes it in the end. `listener` goes to the exchanges. */
-void http1_server_open(struct http_service *service, int fd, const struct address *peer,
-                       const void *listener);
+/* Serves a connected socket; closes it in the end, and gives the admission back by service->on_closed. `listener` goes
+ * to the exchanges. False: it is closed already, and on_closed isn't called. */
+bool http1_server_open(struct http_service *service, int fd, const struct address *peer, const void *listener,
+                       const struct admission *admission);
+
+/* The same, but the client only gets this answer, without being asked for a request. */
+bool http1_server_refuse(struct http_service *service, int fd, const struct address *peer,
+                         const void *listener, const struct admission *admission, unsigned status,
+                         const char *detail);
 
 /* From now on answers carry Connection: close, and connections that stay idle are closed. */
 void http1_server_drain(struct http_service *service);

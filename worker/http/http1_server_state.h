@@ -8,6 +8,7 @@
 #include "worker/http/http1_server.h"
 #include "worker/http/parse.h"
 #include "worker/net/connection.h"
+#include "worker/net/pace.h"
 
 enum {
     DISCARD_MAX = 65536, /* bytes of an unread body that are worth reading to keep the connection */
@@ -25,6 +26,7 @@ struct http1_server {
     struct http_service *service;
     struct exchange exchange;
     struct address peer;
+    struct admission admission;
     struct head_scan scan;
     enum phase phase;
     enum framing framing; /* of the request's body */
@@ -32,7 +34,9 @@ struct http1_server {
     struct chunked *chunked;
     const struct fields *trailers; /* of the answer, or NULL */
     uint64_t sent_before;          /* connection.sent when the exchange began */
-    uint64_t sent_seen;            /* connection.sent when the send time-out was last set */
+    struct pace *pace_in;          /* of the request's body; NULL: not looked at yet */
+    struct pace *pace_out;         /* of the answer, while it waits for the client */
+    uint32_t requests;             /* on this connection */
     bool keep_alive;               /* as the answer said */
     bool out_chunked;
     bool out_nothing; /* a body must not be sent */
@@ -62,6 +66,20 @@ void http1_server_set_timer(struct http1_server *server);
 
 /* All of the answer is gathered: it is sent, and the exchange ends when the kernel has it. */
 void http1_server_complete(struct http1_server *server);
+
+/* --- the client's pace (http1_pace.c) --- */
+
+/* The client's socket is full: from now on it must take some of the answer. Sets the timer. */
+void http1_pace_answer(struct http1_server *server);
+
+/* That timer: NULL, and it is set again, or why the client is given up. */
+const char *http1_pace_late(struct http1_server *server);
+
+/* A piece of the body came: whether they come too slowly. */
+bool http1_pace_body_slow(struct http1_server *server);
+
+/* Reading was stopped for a while: that was not the client's time. */
+void http1_pace_body_again(struct http1_server *server);
 
 /* --- answering, for the reading half --- */
 

@@ -7,7 +7,7 @@
 
 #include "shared/base/log.h"
 
-enum { RETRY_MS = 20, RETRY_EMPTY_MS = 500, COMPLAIN_MS = 10000 };
+enum { RETRY_MS = 20, RETRY_EXHAUSTED_MS = 500 };
 enum { FINISH_MAX = 65536 }; /* more than a queue can hold: what comes on and on is not waited for */
 
 static void on_event(struct source *source, uint32_t events);
@@ -25,13 +25,15 @@ static void join(struct acceptor *acceptor)
         log_error("can't watch a listener: %s", strerror(errno));
 }
 
+/* `retry_ms` 0: until it is told. */
 static void leave(struct acceptor *acceptor, uint64_t retry_ms)
 {
     struct loop *loop = acceptor->net->loop;
     if (acceptor->in_loop)
         loop_remove(loop, &acceptor->source);
     acceptor->in_loop = false;
-    timer_set(&loop->timers, &acceptor->retry, loop->now_ms + retry_ms);
+    if (retry_ms)
+        timer_set(&loop->timers, &acceptor->retry, loop->now_ms + retry_ms);
 }
 
 /* One connection, which may be gone again: 1; none: 0; no descriptor or memory: -1. */
@@ -46,11 +48,7 @@ static int accept_one(struct acceptor *acceptor)
         return 1;
     }
     if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
-        uint64_t now = acceptor->net->loop->now_ms;
-        if (now - acceptor->complained >= COMPLAIN_MS || acceptor->complained == 0) {
-            acceptor->complained = now;
-            log_warning("can't accept: %s; waiting for a connection to close", strerror(errno));
-        }
+        acceptor->events->on_exhausted(acceptor, errno);
         return -1;
     }
     if (errno == ECONNABORTED || errno == EINTR || errno == EPROTO)
@@ -62,10 +60,11 @@ static void on_event(struct source *source, uint32_t events)
 {
     struct acceptor *acceptor = CONTAINER_OF(source, struct acceptor, source);
     (void)events;
-    if (!acceptor->events->has_room(acceptor))
-        leave(acceptor, RETRY_MS);
+    enum room room = acceptor->events->room(acceptor);
+    if (room != ROOM)
+        leave(acceptor, room == ROOM_LATER ? RETRY_MS : 0);
     else if (accept_one(acceptor) < 0)
-        leave(acceptor, RETRY_EMPTY_MS);
+        leave(acceptor, RETRY_EXHAUSTED_MS);
 }
 
 static void on_retry(struct timer *timer)

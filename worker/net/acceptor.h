@@ -1,5 +1,7 @@
-/* acceptor: a listening socket in a process's loop. It leaves the loop while there is no room (connections at their
- * cap, descriptors used up) or while this worker has more than its share, and comes back by itself. */
+/* acceptor: a listening socket in a process's loop. It leaves the loop while there is no room (connections at a cap,
+ * descriptors used up) or while this worker has more than its share. What waits in the kernel's queue is accepted by
+ * the other workers, or later.
+ */
 #ifndef NET_ACCEPTOR_H
 #define NET_ACCEPTOR_H
 
@@ -8,11 +10,19 @@
 
 struct acceptor;
 
+enum room {
+    ROOM,       /* for one more */
+    ROOM_LATER, /* not now: asked again a short time later */
+    ROOM_FULL,  /* not before acceptor_resume() */
+};
+
 struct acceptor_events {
     /* A connection came; the descriptor is the callee's. */
     void (*on_accept)(struct acceptor *acceptor, int fd, const struct address *peer);
-    /* Whether there is room for one more; false: the acceptor leaves until acceptor_resume() or a short time later. */
-    bool (*has_room)(struct acceptor *acceptor);
+    enum room (*room)(struct acceptor *acceptor);
+    /* There was no descriptor or no memory for one more: `error`, an errno. It waits for acceptor_resume(), which is to
+     * be called when a connection was closed, or for a while: other descriptors may be free by then. */
+    void (*on_exhausted)(struct acceptor *acceptor, int error);
 };
 
 struct acceptor {
@@ -20,16 +30,13 @@ struct acceptor {
     struct net *net;
     const struct acceptor_events *events;
     struct timer retry;
-    void *owner;
-    const void *tag; /* the owner's: which listener it is */
     bool in_loop, closed;
-    uint64_t complained; /* when the lack of descriptors was last logged, ms */
 };
 
 /* Takes over a listening socket. 0, or -1 with errno. */
 int acceptor_open(struct acceptor *acceptor, struct net *net, int fd, const struct acceptor_events *events);
 
-/* There is room again. */
+/* There may be room again. */
 void acceptor_resume(struct acceptor *acceptor);
 
 /* Accepts what waits, until there is nothing, then closes: for a listener that no new worker has. */

@@ -84,6 +84,8 @@ static void what_came_of_it(struct request *request, struct buf *out)
     BUF_LITERAL(out, ",\"problem\":\"");
     if (request->problem)
         buf_str_add(out, problem_rows[request->problem].type);
+    BUF_LITERAL(out, "\",\"aborted\":\"");
+    buf_str_add(out, request_gone(request));
     BUF_LITERAL(out, "\",\"user_agent\":\"");
     buf_json(out, fields_value(&request->head->fields, FIELD_USER_AGENT));
     BUF_LITERAL(out, "\"}");

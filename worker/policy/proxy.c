@@ -142,6 +142,14 @@ static bool write_head(void *owner, const struct endpoint *endpoint, struct buf 
     return !head->overflow;
 }
 
+static void ends(void *owner, struct address *source, struct address *destination)
+{
+    const struct proxying *proxying = owner;
+    const struct exchange *exchange = proxying->request->exchange;
+    *source = *exchange->peer;
+    exchange->ops->destination(exchange, destination);
+}
+
 static void on_ready(void *owner)
 {
     struct proxying *proxying = owner;
@@ -245,6 +253,7 @@ static void on_failed(void *owner, enum call_failure failure, const char *detail
 
 static const struct call_events call_events = {
     .write_head = write_head,
+    .ends = ends,
     .on_ready = on_ready,
     .on_interim = on_interim,
     .on_head = on_head,

@@ -23,6 +23,7 @@ enum name {
     NAME_BYTES_OUT,
     NAME_DURATION,
     NAME_PROBLEM,
+    NAME_ABORTED,
     NAME_UPSTREAM,
     NAME_ENDPOINT,
     NAME_UPSTREAM_TIME,
@@ -53,6 +54,9 @@ const struct expr_name request_names[] = {
     {"bytes_out", NAME_BYTES_OUT, false, "bytes of the answer", EXPR_SAFE_FORM},
     {"duration", NAME_DURATION, false, "seconds since the head came, to the microsecond", EXPR_SAFE_FORM},
     {"problem", NAME_PROBLEM, false, "the type of the gateway's own error answer", EXPR_SAFE_FORM},
+    {"aborted", NAME_ABORTED, false,
+     "why the answer isn't whole: client, send_timeout, least_rate, drain, upstream; empty when it is",
+     EXPR_SAFE_FORM},
     {"upstream", NAME_UPSTREAM, false, "the upstream that was called", EXPR_TEXT},
     {"endpoint", NAME_ENDPOINT, false, "the endpoint that was called last", EXPR_TEXT},
     {"upstream_time", NAME_UPSTREAM_TIME, false, "seconds until the upstream's head came", EXPR_SAFE_FORM},
@@ -176,6 +180,14 @@ static struct str listener_name(const struct request *request)
     return str_of(listener ? listener->name : "admin");
 }
 
+struct str request_gone(const struct request *request)
+{
+    const char *gone = request->exchange->gone;
+    if (!request->aborted)
+        return (struct str){NULL, 0};
+    return gone ? str_of(gone) : STR("upstream");
+}
+
 static struct str resolve(void *context, int id, struct str argument, struct buf *scratch)
 {
     const struct request *request = context;
@@ -222,6 +234,8 @@ static struct str resolve(void *context, int id, struct str argument, struct buf
         return seconds(request_duration_ns(request), scratch);
     case NAME_PROBLEM:
         return request->problem ? problem_rows[request->problem].type : (struct str){NULL, 0};
+    case NAME_ABORTED:
+        return request_gone(request);
     case NAME_UPSTREAM:
         return str_of(request->upstream);
     case NAME_ENDPOINT:

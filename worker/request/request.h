@@ -143,6 +143,9 @@ bool request_eval_str(struct request *request, const struct expr *expr, enum exp
 void request_add_time(const struct request *request, struct buf *out);
 void request_add_seconds(uint64_t ns, struct buf *out);
 
+/* Why the answer isn't whole, a word; empty when it is. */
+struct str request_gone(const struct request *request);
+
 /* A UUIDv7 (RFC 9562, section 5.7), 36 characters. */
 struct str request_new_id(struct worker *worker, struct arena *arena);
 

@@ -11,99 +11,41 @@
 #include "worker/request/request.h"
 #include "worker/upstream/cluster.h"
 
-#define STALLED_NS (3 * NS_PER_SECOND)
-enum { SHARE_MS = 100, SHARE_LEAST = 64, WORKER_CHUNK = 65536 };
-
-/* --- accepting --- */
-
-/* What a worker may hold beyond the others' average: an eighth, or SHARE_LEAST while all have few. */
-static uint32_t fair_share(const struct engine *engine)
-{
-    const struct slots *slots = engine->worker.shared->slots;
-    uint64_t total = 0, workers = 0;
-    for (unsigned i = 0; i < slots->count; i++) {
-        const struct slot *slot = &slots->slot[i];
-        if (atomic_load_explicit(&slot->state, memory_order_relaxed) != SLOT_SERVING ||
-            atomic_load_explicit(&slot->role, memory_order_relaxed) != ROLE_WORKER)
-            continue;
-        uint64_t beat = atomic_load_explicit(&slot->heartbeat, memory_order_relaxed);
-        if (beat + STALLED_NS < engine->worker.loop.now)
-            continue; /* it takes nothing: waiting for it would stop everybody */
-        total += atomic_load_explicit(&slot->connections, memory_order_relaxed);
-        workers++;
-    }
-    if (workers < 2)
-        return UINT32_MAX;
-    uint64_t average = total / workers;
-    return (uint32_t)(average + average / 8 + SHARE_LEAST);
-}
-
-static bool has_room(struct acceptor *acceptor)
-{
-    struct engine *engine = acceptor->owner;
-    const struct http_service *service = &engine->worker.service;
-    uint64_t now = engine->worker.loop.now_ms;
-    if (service->connection_count >= (unsigned)engine->worker.site->settings->max_connections)
-        return false;
-    if (now - engine->share_checked >= SHARE_MS) {
-        engine->share_checked = now;
-        engine->share = fair_share(engine);
-    }
-    return service->connection_count < engine->share;
-}
-
-static void on_accept(struct acceptor *acceptor, int fd, const struct address *peer)
-{
-    struct engine *engine = acceptor->owner;
-    http1_server_open(&engine->worker.service, fd, peer, acceptor->tag);
-}
-
-static const struct acceptor_events acceptor_events = {.on_accept = on_accept, .has_room = has_room};
+enum { WORKER_CHUNK = 65536 };
 
 static void on_go(struct member *member)
 {
     struct engine *engine = member->owner;
-    const struct site *site = engine->worker.site;
-    for (unsigned i = 0; i < engine->process->bound_count; i++) {
-        const struct bound *bound = &engine->process->bound[i];
-        struct acceptor *acceptor = &engine->acceptors[i];
-        acceptor->owner = engine;
-        acceptor->tag = site->admin;
-        for (unsigned j = 0; bound->listener && j < site->settings->listeners.count; j++)
-            if (site->settings->listeners.items[j] == bound->listener)
-                acceptor->tag = site->routers[j];
-        if (acceptor_open(acceptor, &engine->worker.net, bound->fd, &acceptor_events) == 0)
-            engine->acceptor_count = i + 1;
-    }
+    accepting_start(&engine->accepting, engine->process->bound, engine->process->bound_count);
 }
 
 /* --- ending --- */
 
 static void stop_if_empty(struct engine *engine)
 {
-    if (engine->member.draining && engine->worker.service.connection_count == 0)
+    if (engine->emptying && accepting_count(&engine->accepting) == 0)
         engine->worker.loop.stop = true;
 }
 
-static void on_closed(struct http_service *service)
+static void on_empty(void *owner)
+{
+    stop_if_empty(owner);
+}
+
+static void on_closed(struct http_service *service, const struct admission *admission)
 {
     struct worker *worker = service->owner;
     struct engine *engine = worker->owner;
-    if (engine->member.draining)
-        stop_if_empty(engine);
-    else
-        for (unsigned i = 0; i < engine->acceptor_count; i++)
-            if (!engine->acceptors[i].in_loop && !engine->acceptors[i].closed &&
-                has_room(&engine->acceptors[i]))
-                acceptor_resume(&engine->acceptors[i]);
+    accepting_left(&engine->accepting, admission);
 }
 
 /* The end: what is still open is cut, counted and told. */
 static void cut(struct engine *engine, const char *why)
 {
     struct worker *worker = &engine->worker;
-    unsigned total = worker->service.connection_count;
-    unsigned idle = http1_server_cut(&worker->service), busy = total - idle;
+    unsigned total = accepting_count(&engine->accepting);
+    unsigned idle = accepting_cut(&engine->accepting) + http1_server_cut(&worker->service);
+    unsigned busy = total - idle;
     stat_add(worker->stats, STAT_CUT_CONNECTIONS, idle);
     stat_add(worker->stats, STAT_CUT_REQUESTS, busy);
     if (busy) {
@@ -126,19 +68,18 @@ static void on_drain(struct member *member, uint64_t timeout_ms)
     struct loop *loop = &engine->worker.loop;
     engine->worker.service.draining = true;
     /* What waits in the queue of a listener that the next generation lacks would be lost with it. */
-    for (unsigned i = 0; i < engine->acceptor_count; i++)
-        acceptor_finish(&engine->acceptors[i]);
+    accepting_finish(&engine->accepting);
     http1_server_drain(&engine->worker.service);
     if (timeout_ms)
         timer_set(&loop->timers, &engine->drain_deadline, loop->now_ms + timeout_ms);
+    engine->emptying = true;
     stop_if_empty(engine);
 }
 
 static void on_stop(struct member *member)
 {
     struct engine *engine = member->owner;
-    for (unsigned i = 0; i < engine->acceptor_count; i++)
-        acceptor_close(&engine->acceptors[i]);
+    accepting_stop(&engine->accepting);
     cut(engine, "told to stop");
 }
 
@@ -149,7 +90,8 @@ static void before_wait(struct loop *loop)
     struct engine *engine = loop->owner;
     struct worker *worker = &engine->worker;
     net_flush(&worker->net);
-    atomic_store_explicit(&worker->slot->connections, worker->service.connection_count, memory_order_relaxed);
+    atomic_store_explicit(&worker->slot->connections, accepting_count(&engine->accepting),
+                          memory_order_relaxed);
     atomic_store_explicit(&worker->slot->requests, worker->request_count, memory_order_relaxed);
     shared_log_flush(worker->shared, worker->slot_index);
 }
@@ -171,6 +113,9 @@ static void init_service(struct worker *worker)
         .max_head = (uint32_t)client->max_head,
         .max_fields = (uint32_t)client->max_fields,
         .max_body = (uint64_t)client->max_body,
+        .max_requests = (uint32_t)client->max_requests,
+        .least_rate = (uint64_t)client->least_rate,
+        .least_rate_window = (uint64_t)client->least_rate_window,
     };
     list_init(&worker->service.connections);
 }
@@ -181,7 +126,6 @@ int engine_init(struct engine *engine, struct process *process)
     memset(engine, 0, sizeof *engine);
     engine->process = process;
     engine->arena = arena_new(WORKER_CHUNK);
-    engine->acceptors = arena_array(engine->arena, process->bound_count, sizeof *engine->acceptors);
     timer_init(&engine->drain_deadline, on_drain_deadline);
     worker->owner = engine;
     worker->shared = process->shared;
@@ -197,6 +141,9 @@ int engine_init(struct engine *engine, struct process *process)
     }
     worker->loop.before_wait = before_wait;
     init_service(worker);
+    accepting_init(&engine->accepting, worker, engine->arena, process->bound, process->bound_count);
+    engine->accepting.on_empty = on_empty;
+    engine->accepting.owner = engine;
     clusters_open(worker, engine->arena);
     engine->member =
         (struct member){.on_go = on_go, .on_drain = on_drain, .on_stop = on_stop, .owner = engine};
@@ -213,6 +160,7 @@ int engine_run(struct engine *engine)
     member_ready(&engine->member);
     loop_run(&worker->loop);
     clusters_close(worker);
+    accepting_free(&engine->accepting);
     for (unsigned i = 0; i < worker->service.arena_count; i++)
         arena_free(&worker->service.arenas[i]);
     before_wait(&worker->loop);

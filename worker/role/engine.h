@@ -3,8 +3,7 @@
 #ifndef ROLE_ENGINE_H
 #define ROLE_ENGINE_H
 
-#include "worker/net/acceptor.h"
-#include "worker/request/worker.h"
+#include "worker/role/accepting.h"
 #include "worker/role/process.h"
 
 struct engine {
@@ -12,11 +11,9 @@ struct engine {
     struct member member;
     struct process *process;
     struct arena *arena;
-    struct acceptor *acceptors;
-    unsigned acceptor_count;
+    struct accepting accepting;
     struct timer drain_deadline;
-    uint64_t share_checked; /* ms: when `share` was worked out */
-    uint32_t share;         /* connections beyond which this worker lets others accept */
+    bool emptying; /* draining, and nothing more is accepted: the last connection's end is ours */
 };
 
 /* Everything but accepting. 0, or -1 and the master knows why. */

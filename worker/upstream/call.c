@@ -4,6 +4,7 @@
 #include <errno.h>
 
 #include "shared/base/log.h"
+#include "worker/codec/proxy_protocol.h"
 #include "worker/upstream/balance.h"
 
 enum { PAUSE_MS = 10, PAUSE_SHIFTS = 3 }; /* 10, 20, 40, 80, 80 … ms */
@@ -78,10 +79,24 @@ static void not_connected(struct call *call, enum call_failure failure, const ch
     let_go(call);
 }
 
+/* Before the first head of a connection, which has no second one then: see upstream_check(). */
+static void write_proxy_header(const struct call *call, struct buf *out)
+{
+    int version = call->cluster->settings->proxy_protocol;
+    struct address source, destination;
+    if (!version)
+        return;
+    if (call->events->ends)
+        call->events->ends(call->owner, &source, &destination);
+    proxy_protocol_write((enum proxy_protocol)version, call->events->ends ? &source : NULL, &destination,
+                         out);
+}
+
 /* Takes the connection, writes the head. False: the owner's head doesn't fit. */
 static bool send_head(struct call *call)
 {
     struct buf head = http1_client_reserve(call->client);
+    write_proxy_header(call, &head);
     if (!call->events->write_head(call->owner, call->endpoint, &head) || head.overflow) {
         http1_client_abandon(call->client);
         fail(call, CALL_TOO_LARGE, "the request's head is too large to send on");

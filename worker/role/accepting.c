@@ -1,0 +1,302 @@
+/* accepting: the client connections of a process. */
+#include "worker/role/accepting.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "shared/base/clock.h"
+#include "worker/http/http1_server.h"
+#include "worker/request/site.h"
+
+#define STALLED_NS (3 * NS_PER_SECOND)
+enum { SHARE_MS = 100, SHARE_LEAST = 64 };
+enum { REFUSED_MAX = 64 }; /* that are told so at a time; beyond it they are only closed */
+
+static struct gate *gate_of(struct acceptor *acceptor)
+{
+    return CONTAINER_OF(acceptor, struct gate, acceptor);
+}
+
+static const char *gate_name(const struct gate *gate)
+{
+    return gate->settings ? gate->settings->name : "admin";
+}
+
+static const struct settings *settings_of(const struct accepting *accepting)
+{
+    return accepting->worker->site->settings;
+}
+
+static struct stats_row *stats_of(const struct accepting *accepting)
+{
+    return accepting->worker->stats;
+}
+
+unsigned accepting_count(const struct accepting *accepting)
+{
+    return accepting->worker->service.connection_count + accepting->greeter.count;
+}
+
+/* --- room --- */
+
+/* What a worker may hold beyond the others' average: an eighth, or SHARE_LEAST while all have few. */
+static uint32_t fair_share(const struct worker *worker)
+{
+    const struct slots *slots = worker->shared->slots;
+    uint64_t total = 0, workers = 0;
+    for (unsigned i = 0; i < slots->count; i++) {
+        const struct slot *slot = &slots->slot[i];
+        if (atomic_load_explicit(&slot->state, memory_order_relaxed) != SLOT_SERVING ||
+            atomic_load_explicit(&slot->role, memory_order_relaxed) != ROLE_WORKER)
+            continue;
+        uint64_t beat = atomic_load_explicit(&slot->heartbeat, memory_order_relaxed);
+        if (beat + STALLED_NS < worker->loop.now)
+            continue; /* it takes nothing: waiting for it would stop everybody */
+        total += atomic_load_explicit(&slot->connections, memory_order_relaxed);
+        workers++;
+    }
+    if (workers < 2)
+        return UINT32_MAX;
+    uint64_t average = total / workers;
+    return (uint32_t)(average + average / 8 + SHARE_LEAST);
+}
+
+static bool worker_is_full(const struct accepting *accepting)
+{
+    return accepting_count(accepting) >= (unsigned)settings_of(accepting)->max_connections;
+}
+
+static bool gate_is_full(const struct gate *gate)
+{
+    int64_t most = gate->settings ? gate->settings->max_connections : 0;
+    return most && gate->connections >= (unsigned)most;
+}
+
+static enum room find_room(struct gate *gate)
+{
+    struct accepting *accepting = gate->accepting;
+    uint64_t now = accepting->worker->loop.now_ms;
+    if (worker_is_full(accepting) || gate_is_full(gate))
+        return ROOM_FULL;
+    if (now - accepting->share_checked >= SHARE_MS) {
+        accepting->share_checked = now;
+        accepting->share = fair_share(accepting->worker);
+    }
+    return accepting_count(accepting) < accepting->share ? ROOM : ROOM_LATER;
+}
+
+static enum room on_room(struct acceptor *acceptor)
+{
+    struct gate *gate = gate_of(acceptor);
+    struct accepting *accepting = gate->accepting;
+    uint64_t now = accepting->worker->loop.now_ms;
+    enum room room = find_room(gate);
+    if (room != ROOM_FULL)
+        return room;
+    if (worker_is_full(accepting)) {
+        stat_add(stats_of(accepting), STAT_WORKER_FULL, 1);
+        if (log_seldom(&accepting->full_said, now))
+            log_warning("max_connections (%u) is reached: more wait to be accepted",
+                        (unsigned)settings_of(accepting)->max_connections);
+    } else {
+        stat_add(stats_of(accepting), STAT_LISTENER_FULL, 1);
+        if (log_seldom(&gate->full_said, now))
+            log_warning("listener %s: its max_connections (%u) is reached: more wait to be accepted",
+                        gate_name(gate), (unsigned)gate->settings->max_connections);
+    }
+    return room;
+}
+
+static void on_exhausted(struct acceptor *acceptor, int error)
+{
+    struct accepting *accepting = gate_of(acceptor)->accepting;
+    stat_add(stats_of(accepting), STAT_ACCEPT_FAILED, 1);
+    if (log_seldom(&accepting->exhausted_said, accepting->worker->loop.now_ms))
+        log_warning("can't accept on listener %s: %s; waiting for a connection to close",
+                    gate_name(gate_of(acceptor)), strerror(error));
+}
+
+/* A connection, or one that hadn't become one, is gone. */
+static void look_again(struct accepting *accepting)
+{
+    for (unsigned i = 0; i < accepting->gate_count; i++) {
+        struct gate *gate = &accepting->gates[i];
+        if (!gate->acceptor.in_loop && !gate->acceptor.closed && find_room(gate) == ROOM)
+            acceptor_resume(&gate->acceptor);
+    }
+    if (accepting_count(accepting) == 0)
+        accepting->on_empty(accepting->owner);
+}
+
+/* --- letting in --- */
+
+void accepting_left(struct accepting *accepting, const struct admission *admission)
+{
+    struct gate *gate = admission->gate;
+    gate->connections--;
+    accepting->refused -= admission->refused;
+    if (accepting->addresses)
+        addresses_leave(accepting->addresses, admission->cell);
+    free(admission->destination);
+    look_again(accepting);
+}
+
+/* A gateway before us carries many clients: its connections aren't one client's. */
+static bool address_has_room(struct accepting *accepting, const struct address *peer, uint32_t *cell)
+{
+    return !accepting->addresses || site_trusts(accepting->worker->site, peer) ||
+           addresses_enter(accepting->addresses, peer,
+                           (unsigned)settings_of(accepting)->client.max_per_address, cell);
+}
+
+/* Tells why by an answer, to some at a time: who floods costs no more than that. */
+static void refuse(struct gate *gate, int fd, const struct address *peer, struct admission *admission)
+{
+    struct accepting *accepting = gate->accepting;
+    stat_add(stats_of(accepting), STAT_ADDRESS_REFUSED, 1);
+    if (log_seldom(&accepting->address_said, accepting->worker->loop.now_ms)) {
+        char text[ADDRESS_TEXT_SIZE];
+        address_format_host(peer, text);
+        log_warning("%s has client.max_per_address (%u) connections: one more was refused (and %u before "
+                    "that were not logged)",
+                    text, (unsigned)settings_of(accepting)->client.max_per_address,
+                    accepting->address_said.left_out);
+    }
+    if (accepting->refused == REFUSED_MAX) {
+        close(fd);
+        accepting_left(accepting, admission);
+        return;
+    }
+    admission->refused = true;
+    accepting->refused++;
+    if (!http1_server_refuse(&accepting->worker->service, fd, peer, gate->router, admission, 429,
+                             "this address has as many connections as it may have at a time"))
+        accepting_left(accepting, admission);
+}
+
+/* `destination`: malloc()ed, or NULL. */
+static void let_in(struct gate *gate, int fd, const struct address *peer, struct address *destination)
+{
+    struct accepting *accepting = gate->accepting;
+    struct admission admission = {.gate = gate, .destination = destination};
+    gate->connections++;
+    if (!address_has_room(accepting, peer, &admission.cell))
+        refuse(gate, fd, peer, &admission);
+    else if (!http1_server_open(&accepting->worker->service, fd, peer, gate->router, &admission))
+        accepting_left(accepting, &admission);
+}
+
+static void on_accept(struct acceptor *acceptor, int fd, const struct address *peer)
+{
+    struct gate *gate = gate_of(acceptor);
+    struct accepting *accepting = gate->accepting;
+    int mode = gate->settings ? gate->settings->proxy_protocol : PROXY_ACCEPT_OFF;
+    if (mode == PROXY_ACCEPT_ON ||
+        (mode == PROXY_ACCEPT_TRUSTED && site_trusts(accepting->worker->site, peer))) {
+        gate->connections++;
+        greeting_open(&accepting->greeter, gate, fd, peer);
+    } else {
+        let_in(gate, fd, peer, NULL);
+    }
+}
+
+static const struct acceptor_events acceptor_events = {
+    .on_accept = on_accept, .room = on_room, .on_exhausted = on_exhausted};
+
+/* --- PROXY headers --- */
+
+static void on_greeted(struct greeter *greeter, void *context, int fd, const struct address *peer,
+                       const struct proxy_header *header)
+{
+    struct gate *gate = context;
+    struct address *destination = NULL;
+    (void)greeter;
+    gate->connections--; /* counted again as what it is now */
+    if (header->known) {
+        destination = malloc(sizeof *destination);
+        if (!destination)
+            abort();
+        *destination = header->destination;
+    }
+    let_in(gate, fd, header->known ? &header->source : peer, destination);
+}
+
+static void on_refused(struct greeter *greeter, void *context, const struct address *peer, const char *why)
+{
+    struct accepting *accepting = greeter->owner;
+    struct gate *gate = context;
+    gate->connections--;
+    if (why) {
+        stat_add(stats_of(accepting), STAT_PROXY_REFUSED, 1);
+        if (log_seldom(&gate->proxy_said, accepting->worker->loop.now_ms)) {
+            char text[ADDRESS_TEXT_SIZE];
+            address_format(peer, text);
+            log_warning("listener %s: %s: PROXY protocol: %s; closed (and %u before that were not logged)",
+                        gate_name(gate), text, why, gate->proxy_said.left_out);
+        }
+    }
+    look_again(accepting);
+}
+
+/* --- life --- */
+
+void accepting_init(struct accepting *accepting, struct worker *worker, struct arena *arena,
+                    const struct bound *bound, unsigned count)
+{
+    const struct site *site = worker->site;
+    const struct client_settings *client = &site->settings->client;
+    accepting->worker = worker;
+    accepting->gates = arena_array(arena, count, sizeof *accepting->gates);
+    for (unsigned i = 0; i < count; i++) {
+        struct gate *gate = &accepting->gates[i];
+        gate->accepting = accepting;
+        gate->settings = bound[i].listener;
+        gate->router = site->admin;
+        for (unsigned j = 0; gate->settings && j < site->settings->listeners.count; j++)
+            if (site->settings->listeners.items[j] == gate->settings)
+                gate->router = site->routers[j];
+    }
+    greeter_init(&accepting->greeter, &worker->net, (uint64_t)client->header_timeout);
+    accepting->greeter.owner = accepting;
+    accepting->greeter.on_greeted = on_greeted;
+    accepting->greeter.on_refused = on_refused;
+    if (client->max_per_address) {
+        struct random secret; /* not the worker's generator: clients see what it makes */
+        random_seed(&secret);
+        accepting->addresses = addresses_new((unsigned)site->settings->max_connections, secret.state);
+    }
+}
+
+void accepting_start(struct accepting *accepting, const struct bound *bound, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++)
+        if (acceptor_open(&accepting->gates[i].acceptor, &accepting->worker->net, bound[i].fd,
+                          &acceptor_events) == 0)
+            accepting->gate_count = i + 1;
+}
+
+void accepting_finish(struct accepting *accepting)
+{
+    for (unsigned i = 0; i < accepting->gate_count; i++)
+        acceptor_finish(&accepting->gates[i].acceptor);
+}
+
+void accepting_stop(struct accepting *accepting)
+{
+    for (unsigned i = 0; i < accepting->gate_count; i++)
+        acceptor_close(&accepting->gates[i].acceptor);
+}
+
+unsigned accepting_cut(struct accepting *accepting)
+{
+    unsigned count = accepting->greeter.count;
+    greeter_close(&accepting->greeter);
+    return count;
+}
+
+void accepting_free(struct accepting *accepting)
+{
+    addresses_free(&accepting->addresses);
+}

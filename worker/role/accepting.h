@@ -1,0 +1,62 @@
+/* accepting: the client connections of a process: whether there is room for one more, whom it comes from (a PROXY
+ * header may say), whether that address has too many, and what was counted for it when it is closed.
+ */
+#ifndef ROLE_ACCEPTING_H
+#define ROLE_ACCEPTING_H
+
+#include "shared/base/log.h"
+#include "worker/net/acceptor.h"
+#include "worker/net/addresses.h"
+#include "worker/net/greeting.h"
+#include "worker/request/worker.h"
+#include "worker/role/role.h"
+
+/* A listener of this process. */
+struct gate {
+    struct acceptor acceptor;
+    struct accepting *accepting;
+    const struct listener_settings *settings; /* NULL: the admin socket */
+    const void *router;                       /* for its requests */
+    unsigned connections;
+    struct log_seldom full_said, proxy_said;
+};
+
+struct accepting {
+    struct worker *worker;
+    struct gate *gates;
+    unsigned gate_count;
+    struct greeter greeter;      /* connections whose PROXY header isn't there yet */
+    struct addresses *addresses; /* NULL: not limited */
+    unsigned refused;            /* connections that are being told that their address has too many */
+    uint64_t share_checked;      /* ms: when `share` was worked out */
+    uint32_t share;              /* connections beyond which this worker lets others accept */
+    struct log_seldom full_said, address_said, exhausted_said;
+    void (*on_empty)(void *owner); /* the last connection is gone */
+    void *owner;
+};
+
+/* Prepares; nothing is accepted yet. `arena`: the worker's. */
+void accepting_init(struct accepting *accepting, struct worker *worker, struct arena *arena,
+                    const struct bound *bound, unsigned count);
+
+/* Listens to all of them. */
+void accepting_start(struct accepting *accepting, const struct bound *bound, unsigned count);
+
+/* Accepts what waits, then closes the listeners. */
+void accepting_finish(struct accepting *accepting);
+
+/* Closes the listeners. */
+void accepting_stop(struct accepting *accepting);
+
+/* Closes the connections that nobody serves yet; how many they were. */
+unsigned accepting_cut(struct accepting *accepting);
+
+/* A connection was closed: it counts no more, and there may be room. */
+void accepting_left(struct accepting *accepting, const struct admission *admission);
+
+/* Connections, served or not yet. */
+unsigned accepting_count(const struct accepting *accepting);
+
+void accepting_free(struct accepting *accepting);
+
+#endif
