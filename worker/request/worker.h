@@ -13,6 +13,12 @@
 struct cluster;
 struct request;
 
+/* Something that goes on without a client: it holds no drain up, and is cut when the worker ends. */
+struct background {
+    struct list link;
+    void (*cut)(struct background *background); /* lets go of everything, and takes itself off the list */
+};
+
 struct worker {
     struct loop loop;
     struct net net;
@@ -28,6 +34,8 @@ struct worker {
     char time[CLOCK_RFC3339_SIZE];
     struct cluster *clusters; /* by the upstream's index in the settings */
     unsigned request_count;
+    struct list background; /* struct background */
+    unsigned mirror_count;  /* copies of requests that are in flight */
     /* What the admin socket answers for a path, as JSON in `arena`; false: there is nothing of that name. Set by the
      * keeper only. */
     bool (*admin)(struct worker *worker, struct str path, struct arena *arena, struct str *body);

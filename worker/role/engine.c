@@ -196,6 +196,7 @@ int engine_init(struct engine *engine, struct process *process)
         return -1;
     }
     worker->loop.before_wait = before_wait;
+    list_init(&worker->background);
     init_service(worker);
     clusters_open(worker, engine->arena);
     engine->member =
@@ -212,6 +213,10 @@ int engine_run(struct engine *engine)
     struct worker *worker = &engine->worker;
     member_ready(&engine->member);
     loop_run(&worker->loop);
+    while (!list_empty(&worker->background)) {
+        struct background *background = CONTAINER_OF(worker->background.next, struct background, link);
+        background->cut(background);
+    }
     clusters_close(worker);
     for (unsigned i = 0; i < worker->service.arena_count; i++)
         arena_free(&worker->service.arenas[i]);
