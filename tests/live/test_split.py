@@ -100,6 +100,13 @@ class Split(Case):
                                upstreams=self.origins())
         self.assertIsNone(self.cookie_of(gateway.get("/"))[1])
 
+    def test_a_cookie_of_https(self):
+        gateway = self.gateway(workers=1, apis=self.apis(1, 1, 'sticky = { cookie = "variant"; ttl = "1500ms"; };'),
+                               upstreams=self.origins(), extra='trusted_proxies = "127.0.0.1";')
+        for proto, more in (("http", ""), ("https", "; Secure")):
+            cookie = gateway.get("/", fields=[("X-Forwarded-Proto", proto)]).get("Set-Cookie")
+            self.assertRegex(cookie, "; SameSite=Lax; Max-Age=2" + more + "$")
+
     def test_the_choice_is_known(self):
         gateway = self.gateway(workers=1, upstreams=self.origins(), apis=self.apis(
             0, 1, 'path = "/to/${upstream}";', 'headers = { response = { set = "X-Upstream: ${upstream}"; }; };'))

@@ -193,7 +193,7 @@ static const void *compile(struct compiler *compiler, const void *conf)
 static struct str new_cookie(struct request *request, const struct proxy *proxy,
                              const struct variant *variant)
 {
-    bool secure = str_eq(request->head->scheme, STR("https"));
+    bool secure = str_case_eq(forward_scheme(request), STR("https"));
     size_t size = proxy->set_cookie[0].length + SPLIT_TOKEN + proxy->set_cookie[1].length + 8;
     struct buf out = buf_on(arena_alloc(request->arena, size), size);
     buf_str_add(&out, proxy->set_cookie[0]);

@@ -99,14 +99,25 @@ struct str forward_endpoint_host(const struct endpoint *endpoint)
     return str_starts(text, STR("unix:")) ? STR("localhost") : text;
 }
 
+static inline char *put(char *at, struct str text)
+{
+    memcpy(at, text.data, text.length);
+    return at + text.length;
+}
+
+#define PUT(at, literal) ((char *)memcpy((at), (literal), sizeof(literal) - 1) + sizeof(literal) - 1)
+
 void forward_line(struct buf *head, struct str method, struct str target, struct str host)
 {
-    buf_str_add(head, method);
-    buf_char(head, ' ');
-    buf_str_add(head, target);
-    BUF_LITERAL(head, " HTTP/1.1\r\nHost: ");
-    buf_str_add(head, host);
-    BUF_LITERAL(head, "\r\n");
+    enum { FIXED = sizeof "  HTTP/1.1\r\nHost: \r\n" };
+    if (method.length + target.length + host.length + FIXED > head->size - head->length) {
+        head->overflow = true;
+        return;
+    }
+    char *at = PUT(put(head->data + head->length, method), " ");
+    at = PUT(put(at, target), " HTTP/1.1\r\nHost: ");
+    at = PUT(put(at, host), "\r\n");
+    head->length = (size_t)(at - head->data);
 }
 
 /* --- fields --- */
@@ -178,14 +189,6 @@ static size_t size_of(const struct request *request, const struct claims *claims
         size += fields->items[i].value.length + 2;
     return size;
 }
-
-static inline char *put(char *at, struct str text)
-{
-    memcpy(at, text.data, text.length);
-    return at + text.length;
-}
-
-#define PUT(at, literal) ((char *)memcpy((at), (literal), sizeof(literal) - 1) + sizeof(literal) - 1)
 
 /* All lines of a field that came, joined, each followed by ", ". */
 static char *put_list(char *at, const struct fields *fields, enum field_id id)
@@ -259,6 +262,11 @@ size_t forward_fields_size(struct request *request)
     for (unsigned i = 0; i < fields->count; i++)
         size += fields->items[i].name.length + fields->items[i].value.length + 4;
     return size;
+}
+
+struct str forward_scheme(struct request *request)
+{
+    return claims_of(request).proto;
 }
 
 bool forward_in_circle(const struct request *request)

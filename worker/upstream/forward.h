@@ -46,6 +46,9 @@ size_t forward_fields_size(struct request *request);
 /* Whether the request went through this gateway too often, as its Via says. */
 bool forward_in_circle(const struct request *request);
 
+/* The scheme that the client used, as trusted proxies say. */
+struct str forward_scheme(struct request *request);
+
 /* Via on request->response, which came from an upstream. */
 void forward_answer(struct request *request);
 
