@@ -2,7 +2,7 @@
 import os
 import threading
 
-from gatehouse import Case, answer, command, wait_until
+from gatehouse import Case, Load, answer, command, wait_until
 
 
 class Mirror(Case):
@@ -183,6 +183,20 @@ class Mirror(Case):
         gateway.get("/v1/")
         self.shadow.wait(lambda shadow: len(shadow.requests) == 3)
         self.assertEqual(gateway.stop(), 0)
+
+    def test_under_load_and_reload(self):
+        """Every request is answered, and every one has its copy, or a reason why not."""
+        port = self.nginx()
+        gateway = self.gateway(workers=2, upstreams=f"""origin = {{ endpoints = ( "127.0.0.1:{port}" ); }};
+            shadow = {{ endpoints = ( "127.0.0.1:{port}" ); }};""", apis="""{ name = "a"; routes = (
+            { match = { prefix = "/"; }; mirror = "shadow"; proxy = "origin"; } ); }""")
+        load = Load(gateway.port, seconds=3, connections=32)
+        while load.running():
+            gateway.reload()
+        result = load.finish()
+        self.assertEqual(result["errors"], 0, result["text"])
+        wait_until(lambda: gateway.status()["stats"]["requests"] == sum(self.stats(gateway)), "all copies to be over")
+        self.assertGreater(self.stats(gateway)[0], 100)
 
     def test_a_copy_is_not_copied(self):
         gateway = self.start()
