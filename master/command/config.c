@@ -48,10 +48,12 @@ int command_config(const struct options *options)
         return config_usage(dump ? "one thing at a time" : "nothing to do", "");
     if (roff && !reference)
         return config_usage("--roff is for --reference", "");
-    if (reference)
+    if (reference) {
         conf_reference(stdout, &settings_section, role_generation_kind.extensions, roff);
-    else
+        conf_reference_names(stdout, role_generation_kind.each_name, roff);
+    } else {
         status = config_dump(options);
+    }
     if (fflush(stdout) != 0 || ferror(stdout)) {
         fprintf(stderr, "gatehouse config: can't write: %s\n", strerror(errno));
         return 1;

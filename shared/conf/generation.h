@@ -25,6 +25,9 @@ struct generation_kind {
      * nowhere (an API's listeners): then that is reported already, and what it makes is thrown away. */
     const struct site *(*compile)(const struct settings *settings, struct arena *arena,
                                   struct errors *errors);
+    /* Tells the names that ${…} knows; for the manual. */
+    void (*each_name)(void (*tell)(void *context, const char *name, bool argument, const char *help),
+                      void *context);
 };
 
 /* Loads, checks, compiles and seals. NULL when errors->count > 0 (and all that was made is freed). */

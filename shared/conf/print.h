@@ -10,6 +10,12 @@
 void conf_reference(FILE *out, const struct section *root, const struct conf_extension *extensions,
                     bool roff);
 
+/* The names that ${…} knows; `argument`: it is written ${name.SOMETHING}. */
+typedef void conf_tell_name(void *context, const char *name, bool argument, const char *help);
+
+/* A chapter of the manual for them; `each` tells all. */
+void conf_reference_names(FILE *out, void (*each)(conf_tell_name *tell, void *context), bool roff);
+
 /* The effective values as a configuration that reads back the same; secrets as "********". */
 void conf_dump(FILE *out, const struct section *root, const void *structure);
 

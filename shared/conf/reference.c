@@ -232,6 +232,25 @@ static void reference_extension(struct reference *reference, const struct conf_e
                       arena_printf(reference->scratch, "%s.", extension->name));
 }
 
+static void reference_name(void *context, const char *name, bool argument, const char *help)
+{
+    struct reference *reference = context;
+    reference_term(reference, arena_printf(reference->scratch, "${%s%s}", name, argument ? ".NAME" : ""), "");
+    reference_line(reference, reference_sentence(reference, help), true);
+}
+
+void conf_reference_names(FILE *out, void (*each)(conf_tell_name *tell, void *context), bool roff)
+{
+    struct reference reference = {.out = out, .scratch = arena_new(16 << 10), .roff = roff, .begun = true};
+    static const char what[] =
+        "In a text that may hold variables ${name} is the value, and ${name:-default}\n"
+        "the default when there is none or it is empty. $${ is a plain ${.\n";
+    reference_chapter(&reference, "VALUES");
+    fputs(what, out);
+    each(reference_name, &reference);
+    arena_free(&reference.scratch);
+}
+
 void conf_reference(FILE *out, const struct section *root, const struct conf_extension *extensions, bool roff)
 {
     struct reference reference = {.out = out, .scratch = arena_new(64 << 10), .roff = roff};

@@ -6,6 +6,7 @@
 
 extern const struct section state_section, log_section, admin_section,
     client_section;                                        /* settings_process.c */
+extern const struct section forwarded_section;             /* settings_forwarded.c */
 extern const struct section listener_section;              /* settings_listener.c */
 extern const struct section upstream_section;              /* settings_upstream.c */
 extern const struct section api_section, defaults_section; /* settings_api.c */

@@ -53,6 +53,19 @@ struct client_settings {
 
 /* Of a listener: whether the PROXY protocol's header comes first. */
 enum proxy_accept { PROXY_ACCEPT_OFF, PROXY_ACCEPT_ON, PROXY_ACCEPT_TRUSTED };
+/* What upstreams are told of where a request came from. */
+struct forwarded_settings {
+    struct origin origin;
+    bool x_forwarded; /* X-Forwarded-For, -Proto, -Host */
+    bool forwarded;   /* Forwarded */
+    bool via;
+    const char *pseudonym; /* our name in Via */
+    int64_t max_hops;      /* how often a request's Via may name us; 0: any number */
+    struct str name;       /* derived: the pseudonym */
+    struct str via_of[3];  /* derived: our element of Via, by enum via */
+};
+
+enum via { VIA_10, VIA_11, VIA_20 }; /* the version that a message was received by */
 
 struct listener_settings {
     struct origin origin;
@@ -195,6 +208,7 @@ struct settings {
     struct log_settings log;
     struct admin_settings admin;
     struct client_settings client;
+    struct forwarded_settings forwarded;
     struct conf_list listeners; /* struct listener_settings */
     struct conf_list upstreams; /* struct upstream_settings */
     struct conf_list apis;      /* struct api_settings */

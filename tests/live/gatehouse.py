@@ -226,6 +226,12 @@ class Gateway:
             raise AssertionError(f"reload: {done}{self.said()}")
         return done
 
+    def replace(self, **settings):
+        """A reload after which no old worker accepts any more: what is asked now, the new ones answer."""
+        before = [process["pid"] for process in self.processes("worker")]
+        self.reload(**settings)
+        self.wait_processes("worker", self.settings["workers"], before)
+
     def stop(self, timeout=DEADLINE):
         done = self.run("stop", timeout=timeout)
         if done.status != 0:

@@ -116,6 +116,8 @@ class Config(Case):
         for name in ("workers", "drain_timeout", "listeners", "endpoints", "weight", "proxy", "respond", "redirect",
                      "max_generations", "trusted_proxies", "header_timeout"):
             self.assertIn(name, reference.out)
+        for name in ("${client}", "${peer}", "${upstream}", "${header.NAME}", "${params.NAME}"):
+            self.assertIn("\n" + name + "\n", reference.out)
         roff = command("config", "--reference", "--roff")
         self.assertEqual(roff.status, 0, roff)
         page = self.file('.TH x 5\n.SH X\n' + roff.out, "reference.5")

@@ -67,6 +67,25 @@ static void test_whole(void **state)
     assert_int_equal(route->policies.items[1].origin.line, 7);
 }
 
+static void test_forwarded(void **state)
+{
+    (void)state;
+    const struct settings *settings = conf_right("");
+    assert_true(settings->forwarded.x_forwarded && settings->forwarded.via && !settings->forwarded.forwarded);
+    assert_int_equal(settings->forwarded.max_hops, 8);
+    assert_str(settings->forwarded.name, "gatehouse");
+    settings = conf_right("forwarded = { pseudonym = \"edge-1:8080\"; };");
+    assert_str(settings->forwarded.via_of[VIA_10], "1.0 edge-1:8080");
+    assert_str(settings->forwarded.via_of[VIA_11], "1.1 edge-1:8080");
+    assert_str(settings->forwarded.via_of[VIA_20], "2 edge-1:8080");
+    assert_wrong(
+        "forwarded = {\npseudonym = \"a b\"; };",
+        "main.conf:2: forwarded.pseudonym: \"a b\" can't stand in Via (write a word, or a host with its "
+        "port)\n");
+    assert_wrong("forwarded = {\nmax_hops = 256; };",
+                 "main.conf:2: forwarded.max_hops: 256 is too large (write 0 to 255)\n");
+}
+
 static void test_listeners(void **state)
 {
     (void)state;
@@ -336,7 +355,7 @@ static void test_policies(void **state)
         "main.conf:2: defaults.proxy: must be text, not true or false (write \"true\")\n"
         "main.conf:3: proxy: unknown setting (known here: workers, user, group, pidfile, control, "
         "start_timeout, drain_timeout, max_generations, max_connections, trusted_proxies, state, log, admin, "
-        "client, listeners, upstreams, defaults, apis)\n");
+        "client, forwarded, listeners, upstreams, defaults, apis)\n");
 }
 
 static void test_rest(void **state)
@@ -373,7 +392,7 @@ int main(void)
         CONF_TEST(test_defaults),  CONF_TEST(test_whole),      CONF_TEST(test_listeners),
         CONF_TEST(test_upstreams), CONF_TEST(test_hosts),      CONF_TEST(test_apis),
         CONF_TEST(test_match),     CONF_TEST(test_conditions), CONF_TEST(test_version),
-        CONF_TEST(test_policies),  CONF_TEST(test_rest),
+        CONF_TEST(test_policies),  CONF_TEST(test_rest),       CONF_TEST(test_forwarded),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

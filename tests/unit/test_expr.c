@@ -151,6 +151,11 @@ static void test_escapes(void **state)
     eval("${header.x}", false, EXPR_HEADER, "a");
     value = "\rb";
     eval("${header.x}", false, EXPR_HEADER, "");
+    value = "a\tb \xc3\xa4\x7f"
+            "c";
+    eval("${header.x}", false, EXPR_HEADER, "a\tb \xc3\xa4");
+    value = "a\x01b";
+    eval("${header.x}", false, EXPR_HEADER, "a");
     value = NULL;
     eval("${header.x} ${header.y:-z}", false, EXPR_LOG, "- z");
     eval("${header.y:-/}", false, EXPR_SEGMENT, "%2F"); /* a default is a value */

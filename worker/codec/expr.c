@@ -216,9 +216,11 @@ static void add_encoded(struct buf *out, struct str value, enum uri_part part)
 static void add_header(struct buf *out, struct str value)
 {
     size_t length = 0;
-    while (length < value.length && value.data[length] != '\r' && value.data[length] != '\n' &&
-           value.data[length])
-        length++;
+    for (; length < value.length; length++) {
+        unsigned char c = (unsigned char)value.data[length];
+        if ((c < ' ' && c != '\t') || c == 0x7f)
+            break;
+    }
     buf_add(out, value.data, length);
 }
 

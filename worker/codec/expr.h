@@ -42,7 +42,7 @@ enum expr_escape {
     EXPR_PLAIN,   /* as it is */
     EXPR_SEGMENT, /* percent-encoded for a path segment; a name that ends in `*` keeps its value's slashes */
     EXPR_QUERY,   /* percent-encoded for a query value */
-    EXPR_HEADER,  /* CR, LF and NUL can't pass: they end the value there */
+    EXPR_HEADER,  /* no control but the tab can pass: CR, LF, NUL and others end the value there */
     EXPR_JSON,    /* the inside of a JSON string */
     EXPR_LOG,     /* buf_escaped(); nothing at all is "-" */
     EXPR_TARGET,  /* a path and query template: SEGMENT before the first literal `?`, QUERY after it */

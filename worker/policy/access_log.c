@@ -35,7 +35,7 @@ static void client(struct request *request, struct buf *out)
     if (out->size - out->length < ADDRESS_TEXT_SIZE)
         out->overflow = true;
     else
-        out->length += address_format_host(request->exchange->peer, out->data + out->length);
+        out->length += address_format_host(request_client(request), out->data + out->length);
 }
 
 static void what_was_asked(struct request *request, struct buf *out)

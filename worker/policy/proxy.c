@@ -1,12 +1,29 @@
 /* proxy: the content that sends the request to an upstream and its answer back, streaming both ways. */
+#include "worker/http/field_line.h"
 #include "worker/request/request.h"
 #include "worker/upstream/call.h"
 #include "worker/upstream/forward.h"
 #include "worker/upstream/max_forwards.h"
+#include "worker/upstream/split.h"
+
+struct variant_settings {
+    struct origin origin;
+    const char *upstream;
+    int64_t weight;
+};
+
+struct sticky_settings {
+    struct origin origin;
+    const char *header;
+    const char *cookie;
+    int64_t ttl;
+};
 
 struct proxy_settings {
     struct origin origin;
     const char *upstream;
+    struct conf_list split; /* struct variant_settings */
+    struct sticky_settings *sticky;
     const char *path;
     const char *host;
     bool strip_prefix;
@@ -15,34 +32,147 @@ struct proxy_settings {
 /* Compiled for a route. */
 struct proxy {
     unsigned upstream;
-    const struct expr *path; /* NULL: the request's own */
-    const struct expr *host; /* NULL: the request's own */
-    unsigned strip;          /* segments of the API's prefix to leave out */
+    const struct split *split; /* NULL: always `upstream` */
+    struct str header, cookie; /* what a client's variant depends on; empty: on chance */
+    struct str set_cookie[2];  /* what stands before and behind the token */
+    struct forward forward;
 };
 
 /* One request's. */
 struct proxying {
     struct request *request;
     struct call call;
-    struct str target; /* path and query as they are sent */
-    struct str host;
+    struct destination destination;
+    struct str set_cookie; /* for the answer; empty: none */
 };
 
-enum { TARGET_MAX = 16384, HOST_MAX = 1024 };
+static const struct row variant_rows[] = {
+    ROW_(ROW_STRING, struct variant_settings, upstream, .flags = ROW_REQUIRED, .help = "the upstream's name"),
+    ROW_(ROW_NUMBER, struct variant_settings, weight, .fallback = "1", .min = 0, .max = 1000000,
+         .help = "its share, to the sum of all; 0: only those who were there before, by cookie"),
+    ROW_END,
+};
+
+static const struct section variant_section = {.name = "proxy.split",
+                                               .size = sizeof(struct variant_settings),
+                                               .rows = variant_rows,
+                                               .shorthand = "upstream"};
+
+static const struct row sticky_rows[] = {
+    ROW_(ROW_STRING, struct sticky_settings, header,
+         .help = "the header field whose value decides; a request without it goes where chance sends it"),
+    ROW_(ROW_STRING, struct sticky_settings, cookie,
+         .help = "instead: the cookie that the gateway sets, and that keeps a client where it was"),
+    ROW_(ROW_DURATION, struct sticky_settings, ttl, .fallback = "1h", .min = 0, .max = 31622400000,
+         .help = "how long that cookie lives; 0: until the browser is closed"),
+    ROW_END,
+};
+
+static void sticky_check(struct conf_loader *loader, void *structure)
+{
+    const struct sticky_settings *sticky = structure;
+    if (sticky->header && sticky->cookie)
+        conf_error(loader, sticky->origin, "cookie", "has no meaning beside header (leave one of them out)");
+    else if (!sticky->header && !sticky->cookie)
+        conf_error(loader, sticky->origin, NULL, "has neither header nor cookie (write one of them)");
+    if (sticky->header && !field_name_is_good(str_of(sticky->header)))
+        conf_error(loader, sticky->origin, "header", "\"%s\" is no name of a field", sticky->header);
+    if (sticky->cookie && !field_name_is_good(str_of(sticky->cookie)))
+        conf_error(loader, sticky->origin, "cookie", "\"%s\" is no name of a cookie", sticky->cookie);
+}
+
+static const struct section sticky_section = {.name = "proxy.sticky",
+                                              .size = sizeof(struct sticky_settings),
+                                              .rows = sticky_rows,
+                                              .check = sticky_check};
 
 static const struct row rows[] = {
-    ROW_(ROW_STRING, struct proxy_settings, upstream, .flags = ROW_REQUIRED, .help = "the upstream's name"),
+    ROW_(ROW_STRING, struct proxy_settings, upstream, .help = "the upstream's name"),
+    ROW_(ROW_LIST, struct proxy_settings, split, .section = &variant_section, .min = 1, .max = 64,
+         .help = "instead of upstream: several, with a share of the requests each"),
+    ROW_(ROW_OPTIONAL, struct proxy_settings, sticky, .section = &sticky_section,
+         .help = "with split: the same client goes to the same upstream"),
     ROW_(ROW_STRING, struct proxy_settings, path,
          .help = "path and query to ask for, with {name} and ${…}; default: those of the request"),
-    ROW_(ROW_STRING, struct proxy_settings, host,
-         .help = "the Host to ask for, with ${…}; default: that of the request"),
+    ROW_(ROW_STRING, struct proxy_settings, host, .fallback = "client",
+         .help =
+             "the Host to ask for: client, what the request has; endpoint, the endpoint's address; or any "
+             "other text, with ${…}"),
     ROW_(ROW_FLAG, struct proxy_settings, strip_prefix, .fallback = "false",
          .help = "without `path`: leave out the API's prefix"),
     ROW_END,
 };
 
-static const struct section section = {
-    .name = "proxy", .size = sizeof(struct proxy_settings), .rows = rows, .shorthand = "upstream"};
+static void check_split(struct conf_loader *loader, const struct proxy_settings *proxy)
+{
+    int64_t total = 0;
+    for (unsigned i = 0; i < proxy->split.count; i++) {
+        const struct variant_settings *variant = proxy->split.items[i];
+        total += variant->weight;
+        for (unsigned j = 0; j < i; j++)
+            if (strcmp(((const struct variant_settings *)proxy->split.items[j])->upstream,
+                       variant->upstream) == 0)
+                conf_error(loader, variant->origin, arena_printf(conf_arena(loader), "split[%u].upstream", i),
+                           "\"%s\" is there twice (add the weights)", variant->upstream);
+    }
+    if (total == 0)
+        conf_error(loader, proxy->origin, "split", "no upstream has a weight, so that none could be taken");
+}
+
+static void proxy_check(struct conf_loader *loader, void *structure)
+{
+    const struct proxy_settings *proxy = structure;
+    if (proxy->upstream && proxy->split.count)
+        conf_error(loader, proxy->origin, "split", "has no meaning beside upstream (leave one of them out)");
+    else if (!proxy->upstream && !proxy->split.count)
+        conf_error(loader, proxy->origin, NULL, "has neither upstream nor split (write upstream = \"…\")");
+    else if (proxy->split.count)
+        check_split(loader, proxy);
+    if (proxy->sticky && !proxy->split.count)
+        conf_error(loader, proxy->origin, "sticky", "has no meaning without split");
+}
+
+static const struct section section = {.name = "proxy",
+                                       .size = sizeof(struct proxy_settings),
+                                       .rows = rows,
+                                       .shorthand = "upstream",
+                                       .check = proxy_check};
+
+static const struct split *compile_split(struct compiler *compiler, const struct conf_list *list,
+                                         struct str by)
+{
+    struct split *split = arena_zalloc(compiler->arena, sizeof *split);
+    struct origin origin = compiler->origin;
+    split->variants = arena_array(compiler->arena, list->count, sizeof *split->variants);
+    split->count = list->count;
+    for (unsigned i = 0; i < list->count; i++) {
+        const struct variant_settings *settings = list->items[i];
+        struct variant *variant = &split->variants[i];
+        compiler->origin = settings->origin;
+        int upstream = compile_upstream(compiler, "split", settings->upstream);
+        variant->name = str_of(settings->upstream);
+        variant->upstream = upstream < 0 ? 0 : (unsigned)upstream;
+        variant->weight = (uint64_t)settings->weight;
+    }
+    compiler->origin = origin;
+    split_prepare(split, by);
+    return split;
+}
+
+static void compile_sticky(struct compiler *compiler, const struct sticky_settings *sticky,
+                           struct proxy *proxy)
+{
+    if (sticky->header) {
+        proxy->header = str_of(sticky->header);
+        return;
+    }
+    const char *age = sticky->ttl == 0 ? ""
+                                       : arena_printf(compiler->arena, "; Max-Age=%lld",
+                                                      (long long)(sticky->ttl + 999) / 1000);
+    proxy->cookie = str_of(sticky->cookie);
+    proxy->set_cookie[0] = str_of(arena_printf(compiler->arena, "%s=", sticky->cookie));
+    proxy->set_cookie[1] = str_of(arena_printf(compiler->arena, "; Path=/; HttpOnly; SameSite=Lax%s", age));
+}
 
 static const void *compile(struct compiler *compiler, const void *conf)
 {
@@ -50,58 +180,52 @@ static const void *compile(struct compiler *compiler, const void *conf)
     struct proxy *proxy = arena_zalloc(compiler->arena, sizeof *proxy);
     int upstream = settings->upstream ? compile_upstream(compiler, "upstream", settings->upstream) : -1;
     proxy->upstream = upstream < 0 ? 0 : (unsigned)upstream;
-    if (settings->path) {
-        proxy->path = compile_expr(compiler, "path", settings->path, true);
-        if (settings->path[0] != '/')
-            compile_error(compiler, "path", "\"%s\" doesn't begin with /", settings->path);
-        if (settings->strip_prefix)
-            compile_error(compiler, "strip_prefix", "has no meaning beside path (leave one of them out)");
-    }
-    if (settings->path)
-        compile_line(compiler, "path", settings->path, false);
-    if (settings->host && compile_line(compiler, "host", settings->host, false))
-        proxy->host = compile_expr(compiler, "host", settings->host, false);
-    if (settings->strip_prefix && compiler->route)
-        for (size_t i = 0; i < compiler->route->prefix.length; i++)
-            proxy->strip += compiler->route->prefix.data[i] == '/';
+    proxy->forward = forward_compile(compiler, settings->path, settings->host, settings->strip_prefix);
+    if (settings->sticky)
+        compile_sticky(compiler, settings->sticky, proxy);
+    if (settings->split.count)
+        proxy->split = compile_split(compiler, &settings->split, proxy->header);
     return proxy;
 }
 
-/* --- the request on its way up --- */
+/* --- the upstream --- */
 
-/* A prefix may have parameters: it is as many segments, but not as many bytes. */
-static struct str without_segments(struct str path, unsigned segments)
+/* A cookie that says where its client goes from now on. */
+static struct str new_cookie(struct request *request, const struct proxy *proxy,
+                             const struct variant *variant)
 {
-    for (; segments && path.length; segments--) {
-        path = str_from(path, 1);
-        ptrdiff_t slash = str_index(path, '/');
-        path = str_from(path, slash < 0 ? path.length : (size_t)slash);
-    }
-    return path;
-}
-
-static bool set_target(struct request *request, const struct proxy *proxy, struct str *target)
-{
-    if (proxy->path)
-        return request_eval_str(request, proxy->path, EXPR_TARGET, TARGET_MAX, target);
-    struct str path = without_segments(request->path, proxy->strip), query = request->head->query;
-    bool slash = path.length == 0 || (path.data[0] != '/' && path.data[0] != '*');
-    if (!query.data && !slash) {
-        *target = path;
-        return true;
-    }
-    size_t size = path.length + query.length + 2;
+    bool secure = str_case_eq(forward_scheme(request), STR("https"));
+    size_t size = proxy->set_cookie[0].length + SPLIT_TOKEN + proxy->set_cookie[1].length + 8;
     struct buf out = buf_on(arena_alloc(request->arena, size), size);
-    if (slash)
-        buf_char(&out, '/');
-    buf_str_add(&out, path);
-    if (query.data) {
-        buf_char(&out, '?');
-        buf_str_add(&out, query);
-    }
-    *target = buf_str(&out);
-    return true;
+    buf_str_add(&out, proxy->set_cookie[0]);
+    buf_add(&out, variant->token, SPLIT_TOKEN);
+    buf_str_add(&out, proxy->set_cookie[1]);
+    if (secure)
+        BUF_LITERAL(&out, "; Secure");
+    return buf_str(&out);
 }
+
+static unsigned pick_variant(struct proxying *proxying, const struct proxy *proxy)
+{
+    struct request *request = proxying->request;
+    const struct split *split = proxy->split;
+    const struct variant *variant = NULL;
+    if (proxy->header.length) {
+        const struct field *field = fields_find(&request->head->fields, proxy->header);
+        if (field && field->value.length)
+            variant = split_of_value(split, field->value);
+    } else if (proxy->cookie.length) {
+        variant = split_of_token(split, request_cookie(request, proxy->cookie));
+    }
+    if (variant)
+        return variant->upstream;
+    variant = split_random(split, &request->worker->random);
+    if (proxy->cookie.length)
+        proxying->set_cookie = new_cookie(request, proxy, variant);
+    return variant->upstream;
+}
+
+/* --- the request on its way up --- */
 
 /* For the log. */
 static void tried(struct proxying *proxying, const struct endpoint *endpoint)
@@ -122,12 +246,9 @@ static bool write_head(void *owner, const struct endpoint *endpoint, struct buf 
     struct proxying *proxying = owner;
     struct request *request = proxying->request;
     tried(proxying, endpoint);
-    buf_str_add(head, request->head->method_text);
-    buf_char(head, ' ');
-    buf_str_add(head, proxying->target);
-    BUF_LITERAL(head, " HTTP/1.1\r\nHost: ");
-    buf_str_add(head, proxying->host);
-    BUF_LITERAL(head, "\r\n");
+    struct str host = proxying->destination.host;
+    forward_line(head, request->head->method_text, proxying->destination.target,
+                 host.data ? host : forward_endpoint_host(endpoint));
     forward_fields(request, head);
     if (takes_trailers(request->head))
         BUF_LITERAL(head, "TE: trailers\r\nConnection: TE\r\n");
@@ -187,6 +308,8 @@ static void on_head(void *owner, struct response_head *head, bool last)
     request->upstream_ns = request->worker->loop.now - proxying->call.began;
     request->response = *head;
     forward_answer(request);
+    if (proxying->set_cookie.length)
+        request_add_field(request, STR("Set-Cookie"), proxying->set_cookie);
     request_respond(request, last);
 }
 
@@ -274,20 +397,23 @@ static const struct content_events content_events = {
 static enum verdict on_content(struct request *request, const void *compiled)
 {
     const struct proxy *proxy = compiled;
-    struct cluster *cluster = &request->worker->clusters[proxy->upstream];
     enum verdict verdict = max_forwards(request);
     if (verdict != VERDICT_NEXT)
         return verdict;
     struct proxying *proxying = arena_alloc(request->arena, sizeof *proxying);
+    const char *why;
     proxying->request = request;
-    proxying->host = request->head->authority;
+    proxying->set_cookie = STR("");
+    unsigned upstream = proxy->split ? pick_variant(proxying, proxy) : proxy->upstream;
+    struct cluster *cluster = &request->worker->clusters[upstream];
     request->upstream = cluster->settings->name;
-    if (!set_target(request, proxy, &proxying->target))
-        return request_fail(request, PROBLEM_URI_TOO_LONG, "the path for upstream %s doesn't fit",
-                            request->upstream);
-    if (proxy->host && !request_eval_str(request, proxy->host, EXPR_HEADER, HOST_MAX, &proxying->host))
-        return request_fail(request, PROBLEM_BAD_REQUEST, "the host for upstream %s is too long",
-                            request->upstream);
+    enum problem problem = forward_destination(&proxy->forward, request, &proxying->destination, &why);
+    if (problem)
+        return request_fail(request, problem, "for upstream %s: %s", request->upstream, why);
+    if (forward_in_circle(request))
+        return request_fail(request, PROBLEM_LOOP_DETECTED,
+                            "Via names this gateway more than %lld times (forwarded.max_hops)",
+                            (long long)request->worker->site->settings->forwarded.max_hops);
     request->content = &content_events;
     request->content_state = proxying;
     request->content_verdict = VERDICT_NEXT;

@@ -13,6 +13,7 @@ enum name {
     NAME_TARGET,
     NAME_VERSION,
     NAME_CLIENT,
+    NAME_PEER,
     NAME_LISTENER,
     NAME_API,
     NAME_ROUTE,
@@ -43,7 +44,8 @@ const struct expr_name request_names[] = {
     {"query", NAME_QUERY_PARAMETER, true, "a query parameter, decoded", EXPR_TEXT},
     {"target", NAME_TARGET, false, "the request target as it came", EXPR_TEXT},
     {"version", NAME_VERSION, false, "HTTP/1.0, HTTP/1.1", EXPR_TEXT},
-    {"client", NAME_CLIENT, false, "the client's address", EXPR_SAFE_FORM},
+    {"client", NAME_CLIENT, false, "the client's address, as trusted proxies say", EXPR_SAFE_FORM},
+    {"peer", NAME_PEER, false, "the address that the connection comes from", EXPR_SAFE_FORM},
     {"listener", NAME_LISTENER, false, "the listener's name", EXPR_TEXT},
     {"api", NAME_API, false, "the API's name", EXPR_TEXT},
     {"route", NAME_ROUTE, false, "the route's name, or its path", EXPR_TEXT},
@@ -114,7 +116,7 @@ static struct str seconds(uint64_t ns, struct buf *scratch)
     return (struct str){scratch->data + from, scratch->length - from};
 }
 
-static struct str cookie(const struct request *request, struct str name)
+struct str request_cookie(const struct request *request, struct str name)
 {
     const struct fields *fields = &request->head->fields;
     for (unsigned i = 0; fields->present >> FIELD_COOKIE & 1 && i < fields->count; i++) {
@@ -143,10 +145,10 @@ static struct str parameter(const struct request *request, struct str name, stru
     return (struct str){NULL, 0};
 }
 
-static struct str client(const struct request *request, struct buf *scratch)
+static struct str address(const struct address *address, struct buf *scratch)
 {
     char text[ADDRESS_TEXT_SIZE];
-    size_t from = scratch->length, length = address_format_host(request->exchange->peer, text);
+    size_t from = scratch->length, length = address_format_host(address, text);
     buf_add(scratch, text, length);
     return (struct str){scratch->data + from, scratch->length - from};
 }
@@ -190,7 +192,7 @@ struct str request_gone(const struct request *request)
 
 static struct str resolve(void *context, int id, struct str argument, struct buf *scratch)
 {
-    const struct request *request = context;
+    struct request *request = context;
     const struct request_head *head = request->head;
     const struct route *route = request->match.route;
     struct str value;
@@ -213,7 +215,9 @@ static struct str resolve(void *context, int id, struct str argument, struct buf
     case NAME_VERSION:
         return head->version == 10 ? STR("HTTP/1.0") : STR("HTTP/1.1");
     case NAME_CLIENT:
-        return client(request, scratch);
+        return address(request_client(request), scratch);
+    case NAME_PEER:
+        return address(request->exchange->peer, scratch);
     case NAME_LISTENER:
         return listener_name(request);
     case NAME_API:
@@ -249,7 +253,7 @@ static struct str resolve(void *context, int id, struct str argument, struct buf
     case NAME_RESPONSE:
         return field_value(&request->response.fields, argument);
     case NAME_COOKIE:
-        return cookie(request, argument);
+        return request_cookie(request, argument);
     case NAME_PARAMS:
         return parameter(request, argument, scratch);
     }

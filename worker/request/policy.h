@@ -51,11 +51,13 @@ struct policy {
     enum stage stage;
     const struct section *section; /* its settings */
     bool list;                     /* may stand several times on a route */
+    const struct policy *also; /* a part of it that runs at another stage, with the same settings; or NULL */
     /* For what is on every chain without being asked for: its configuration, or NULL when it is off. */
     const void *(*always)(const struct settings *settings);
     /* For what follows from the route itself (NULL: the chain of requests without one): its configuration, or NULL. */
     const void *(*of_route)(const struct settings *settings, const struct route *route);
-    /* At load: checks, and makes what the hooks get as `compiled`. Without it they get the configuration itself. */
+    /* At load: checks, and makes what the hooks get as `compiled`. Without it they get the configuration itself. NULL:
+     * with these settings it has nothing to do, and is not in the chain (not of a content). */
     const void *(*compile)(struct compiler *compiler, const void *conf);
     enum verdict (*on_request)(struct request *request, const void *compiled);
     enum verdict (*on_content)(struct request *request,

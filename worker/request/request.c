@@ -148,6 +148,23 @@ void request_read(struct request *request, bool on)
     request->exchange->ops->read(request->exchange, on);
 }
 
+/* --- for who listens in --- */
+
+void request_tap(struct request *request, struct request_tap *tap)
+{
+    tap->next = request->taps;
+    request->taps = tap;
+}
+
+void request_untap(struct request *request, struct request_tap *tap)
+{
+    for (struct request_tap **at = &request->taps; *at; at = &(*at)->next)
+        if (*at == tap) {
+            *at = tap->next;
+            return;
+        }
+}
+
 /* --- the exchange's events --- */
 
 static void on_request(struct exchange *exchange)
@@ -172,6 +189,10 @@ static void on_request(struct exchange *exchange)
 static void on_body(struct exchange *exchange, const char *data, size_t length, bool last)
 {
     struct request *request = exchange->owner;
+    for (struct request_tap *tap = request->taps, *next; tap; tap = next) {
+        next = tap->next;
+        tap->on_body(tap, data, length, last);
+    }
     if (request->content)
         request->content->on_body(request, data, length, last);
 }

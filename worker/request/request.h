@@ -8,6 +8,7 @@
 #ifndef REQUEST_REQUEST_H
 #define REQUEST_REQUEST_H
 
+#include "worker/codec/hops.h"
 #include "worker/http/exchange.h"
 #include "worker/request/policy.h"
 #include "worker/request/problem.h"
@@ -42,6 +43,13 @@ struct content_events {
     void (*on_abort)(struct request *request); /* the exchange is over: let go of everything */
 };
 
+/* Who listens in on the request's body, as the content reads it. */
+struct request_tap {
+    struct request_tap *next;
+    void (*on_body)(struct request_tap *tap, const char *data, size_t length, bool last);
+    void (*on_end)(struct request_tap *tap); /* the request is over, whether its body was read or not */
+};
+
 struct request {
     struct worker *worker;
     struct exchange *exchange;
@@ -70,8 +78,14 @@ struct request {
     struct timer wait_timer;
     struct deferred wake;
 
+    const struct hop *origin; /* request_origin()'s; NULL: not asked for yet */
+    uint64_t
+        own_fields; /* a bit for each known field of the request that a policy set: it goes on as it is */
+
     const struct content_events *content; /* NULL: it doesn't stream */
     void *content_state;
+
+    struct request_tap *taps;
 
     /* For the log: set by what calls upstreams. */
     const char *upstream;
@@ -125,6 +139,12 @@ void request_content_failed(struct request *request);
 /* Turns on_body on or off; it begins off. */
 void request_read(struct request *request, bool on);
 
+/* --- for who listens in --- */
+
+/* From now on, until the request is over or request_untap(), which `tap` itself may call meanwhile. */
+void request_tap(struct request *request, struct request_tap *tap);
+void request_untap(struct request *request, struct request_tap *tap);
+
 /* --- expressions --- */
 
 extern const struct expr_name request_names[];
@@ -145,6 +165,18 @@ void request_add_seconds(uint64_t ns, struct buf *out);
 
 /* Why the answer isn't whole, a word; empty when it is. */
 struct str request_gone(const struct request *request);
+/* Who the request is from, and what was said of it there: found by following trusted proxies back, once, when it is
+ * first asked for. */
+const struct hop *request_origin(struct request *request);
+
+/* The client's address: the peer's, or what trusted proxies say. */
+static inline const struct address *request_client(struct request *request)
+{
+    return request->worker->site->trusted_count ? &request_origin(request)->address : request->exchange->peer;
+}
+
+/* The value of a cookie of the request; NULL data: there is none. */
+struct str request_cookie(const struct request *request, struct str name);
 
 /* A UUIDv7 (RFC 9562, section 5.7), 36 characters. */
 struct str request_new_id(struct worker *worker, struct arena *arena);

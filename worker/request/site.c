@@ -176,7 +176,7 @@ static const struct chain *compile_chain(struct site_compiler *site, const struc
                                          const struct conf_policies *const levels[3], struct origin origin)
 {
     struct use uses[CHAIN_MAX];
-    struct link links[CHAIN_MAX] = {{NULL, NULL}};
+    struct link links[2 * CHAIN_MAX] = {{NULL, NULL}}; /* a policy may have two parts */
     struct chain *chain = arena_zalloc(site->arena, sizeof *chain);
     unsigned count = collect(site, route, levels, uses), contents = 0;
     if (count > CHAIN_MAX) {
@@ -185,11 +185,16 @@ static const struct chain *compile_chain(struct site_compiler *site, const struc
     }
     for (enum stage stage = STAGE_OBSERVE; stage <= STAGE_CONTENT; stage++)
         for (unsigned i = 0; i < count; i++) {
-            if (uses[i].policy->stage != stage)
+            struct use use = uses[i];
+            if (use.policy->stage != stage)
+                use.policy = use.policy->also;
+            if (!use.policy || use.policy->stage != stage)
                 continue;
-            struct link link = compile_use(site, route, &uses[i]);
-            if (stage != STAGE_CONTENT)
+            struct link link = compile_use(site, route, &use);
+            if (stage != STAGE_CONTENT && link.compiled)
                 links[chain->count++] = link;
+            else if (stage != STAGE_CONTENT)
+                continue; /* it has nothing to do */
             else if (contents++ == 0)
                 chain->content = link;
         }

@@ -229,6 +229,10 @@ static enum progress state_log(struct request *request)
         if (link->policy->on_done)
             link->policy->on_done(request, link->compiled);
     }
+    for (struct request_tap *tap; (tap = request->taps);) {
+        request->taps = tap->next;
+        tap->on_end(tap);
+    }
     request->state = REQUEST_DONE;
     return GO_ON;
 }

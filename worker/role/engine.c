@@ -140,6 +140,7 @@ int engine_init(struct engine *engine, struct process *process)
         return -1;
     }
     worker->loop.before_wait = before_wait;
+    list_init(&worker->background);
     init_service(worker);
     accepting_init(&engine->accepting, worker, engine->arena, process->bound, process->bound_count);
     engine->accepting.on_empty = on_empty;
@@ -159,6 +160,10 @@ int engine_run(struct engine *engine)
     struct worker *worker = &engine->worker;
     member_ready(&engine->member);
     loop_run(&worker->loop);
+    while (!list_empty(&worker->background)) {
+        struct background *background = CONTAINER_OF(worker->background.next, struct background, link);
+        background->cut(background);
+    }
     clusters_close(worker);
     accepting_free(&engine->accepting);
     for (unsigned i = 0; i < worker->service.arena_count; i++)

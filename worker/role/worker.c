@@ -2,6 +2,7 @@
 #include <stdlib.h>
 
 #include "worker/policy/table.h"
+#include "worker/request/request.h"
 #include "worker/request/site.h"
 #include "worker/role/engine.h"
 #include "worker/upstream/balance.h"
@@ -12,7 +13,15 @@ static const struct site *compile(const struct settings *settings, struct arena 
     return site_compile(settings, policy_table, &policy_admin, balancing, arena, errors);
 }
 
-const struct generation_kind role_generation_kind = {.extensions = policy_extensions, .compile = compile};
+static void each_name(void (*tell)(void *context, const char *name, bool argument, const char *help),
+                      void *context)
+{
+    for (const struct expr_name *name = request_names; name->word; name++)
+        tell(context, name->word, name->argument, name->help);
+}
+
+const struct generation_kind role_generation_kind = {
+    .extensions = policy_extensions, .compile = compile, .each_name = each_name};
 
 int worker_main(struct process *process)
 {
