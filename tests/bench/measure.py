@@ -1,10 +1,12 @@
 """How it is measured: CPU time of a process tree, load, system calls, instructions."""
 import os
 import re
+import select
 import socket
 import subprocess
+import time
 
-from servers import OTHER_CPUS, Server
+from servers import OTHER_CPUS, Target, on_cpus
 
 TICK = os.sysconf("SC_CLK_TCK")
 
@@ -44,16 +46,15 @@ def cpu_seconds(pid):
     return total
 
 
-def load(port, workload, seconds):
+def load(target, workload, seconds):
     """A run of wrk: requests, errors, requests a second, latencies in microseconds."""
-    command = ["wrk", "-t1", f"-c{workload.connections}", f"-d{seconds}s", "--latency", "--timeout", "10s"]
+    command = [*on_cpus(OTHER_CPUS), "wrk", "-t1", f"-c{workload.connections}", f"-d{seconds}s", "--latency", "--timeout", "10s"]
     if workload.close:
         command += ["-H", "Connection: close"]
-    if workload.script:
-        command += ["-s", workload.script]
-    done = subprocess.run([*command, f"http://127.0.0.1:{port}{workload.target}"], stdin=subprocess.DEVNULL,
-                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
-                          preexec_fn=lambda: os.sched_setaffinity(0, OTHER_CPUS))
+    if target.script:
+        command += ["-s", target.script]
+    done = subprocess.run([*command, f"http://127.0.0.1:{target.port}{workload.path}"], stdin=subprocess.DEVNULL,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
     text = done.stdout
     requests = re.search(r"(\d+) requests in", text)
     if done.returncode != 0 or not requests:
@@ -75,56 +76,114 @@ def microseconds(text):
     return float(number) * {"us": 1, "ms": 1e3, "s": 1e6, "m": 6e7}[unit]
 
 
-def sample(server, port, workload, seconds):
-    """CPU of the server's tree for a request, in microseconds, and what wrk saw."""
-    before = cpu_seconds(server.process.pid)
-    result = load(port, workload, seconds)
-    spent = cpu_seconds(server.process.pid) - before
+LOG_WAIT = 5  # seconds within which the last lines are in the log
+
+
+def lines_in(path, count):
+    """Lines of a log: waits until there are `count`, for a while. Servers write them late."""
+    end, lines = time.monotonic() + LOG_WAIT, 0
+    with open(path, "rb") as file:
+        while True:
+            while piece := file.read(1 << 20):
+                lines += piece.count(b"\n")
+            if lines >= count or time.monotonic() > end:
+                return lines
+            select.select([], [], [], 0.02)
+
+
+def sample(target, workload, seconds):
+    """CPU of the server's tree for a request, in microseconds, and what wrk saw. When there is an access log, until
+    all lines are in it: `lost` are those that don't come."""
+    pid = target.server.process.pid
+    if target.log:
+        os.truncate(target.log, 0)  # all write at its end, wherever that is
+    before = cpu_seconds(pid)
+    result = load(target, workload, seconds)
     if result["requests"] == 0:
-        raise RuntimeError(f"{server.name}: no request was answered")
+        raise RuntimeError(f"{target.name}: no request was answered")
+    if target.log:
+        result["lost"] = max(0, result["requests"] - lines_in(target.log, result["requests"]))
+    spent = cpu_seconds(pid) - before
     return {**result, "cpu": spent * 1e6 / result["requests"], "busy": spent / seconds}
 
 
-def system_calls(server, port, workload, seconds):
-    """{name: calls a request} of the server's tree, by strace."""
-    pids = [word for pid in tree(server.process.pid) for word in ("-p", str(pid))]
-    with subprocess.Popen(["strace", "-f", "-c", "-U", "calls,name", *pids], stdin=subprocess.DEVNULL,
+# What moves a request's bytes, and what waits for them; the rest is overhead.
+DATA_CALLS = {"read", "readv", "recvfrom", "recvmsg", "write", "writev", "sendto", "sendmsg", "sendfile", "splice"}
+WAIT_CALLS = {"epoll_wait", "epoll_pwait", "epoll_pwait2"}
+
+
+def strace_table(text):
+    """{name: (calls, those that failed)} of what `strace -c -U calls,errors,name` says."""
+    return {name: (int(calls), int(errors or 0))
+            for calls, errors, name in re.findall(r"^ *(\d+) +(?:(\d+) +)?([a-z_0-9]+)$", text, re.M)
+            if name != "total"}
+
+
+def system_calls(target, workload, seconds):
+    """Calls a request of the server's tree, by strace: by name, and in sums. Its pools are full when it begins."""
+    load(target, workload, 1)
+    pids = tree(target.server.process.pid)
+    attach = [word for pid in pids for word in ("-p", str(pid))]
+    with subprocess.Popen(["strace", "-f", "-c", "-U", "calls,errors,name", *attach], stdin=subprocess.DEVNULL,
                           stderr=subprocess.PIPE, text=True) as tracer:
-        said = tracer.stderr.readline()  # "Process … attached": from here on it counts
-        if "attached" not in said:
-            raise RuntimeError("strace: " + said + tracer.stderr.read())
-        result = load(port, workload, seconds)
+        for _ in pids:
+            said = tracer.stderr.readline()  # "Process … attached": from here on it counts
+            if "attached" not in said:
+                raise RuntimeError("strace: " + said + tracer.stderr.read())
+        result = load(target, workload, seconds)
         tracer.send_signal(2)
         table = tracer.stderr.read()
-    calls = {}
-    for count, name in re.findall(r"^ *(\d+) +([a-z_0-9]+)$", table, re.M):
-        if name != "total":
-            calls[name] = int(count) / result["requests"]
-    if not calls:
+    counted_calls = strace_table(table)
+    if not counted_calls:
         raise RuntimeError("strace: " + table)
-    return calls
+    count = {name: calls / result["requests"] for name, (calls, _) in counted_calls.items()}
+    failed = {name: errors / result["requests"] for name, (_, errors) in counted_calls.items()}
+    sums = {
+        "all": sum(count.values()),
+        "data": sum(count.get(name, 0) for name in DATA_CALLS),
+        "wait": sum(count.get(name, 0) for name in WAIT_CALLS),
+        "vain": sum(failed.get(name, 0) for name in DATA_CALLS),  # EAGAIN
+    }
+    return {**sums, "unwaited": sums["all"] - sums["wait"], "other": sums["all"] - sums["wait"] - sums["data"],
+            "calls": count}
 
 
-def ask(port, target, count):
+def read_answer(sock):
+    """One answer, with a Content-Length like all that are measured here: its status."""
+    data = b""
+    while b"\r\n\r\n" not in data:
+        piece = sock.recv(65536)
+        if not piece:
+            raise RuntimeError("the connection was closed")
+        data += piece
+    head, _, body = data.partition(b"\r\n\r\n")
+    left = int(re.search(rb"(?i)content-length: *(\d+)", head).group(1)) - len(body)
+    while left > 0:
+        piece = sock.recv(min(left, 65536))
+        if not piece:
+            raise RuntimeError("the connection was closed")
+        left -= len(piece)
+    return int(head.split(b" ", 2)[1])
+
+
+def ask(sock, path):
+    """A request and its answer."""
+    sock.sendall(f"GET {path} HTTP/1.1\r\nHost: bench\r\nUser-Agent: bench\r\nAccept: */*\r\n\r\n".encode())
+    status = read_answer(sock)
+    if status != 200:
+        raise RuntimeError(f"{path}: status {status}")
+
+
+def ask_often(port, path, count):
     """`count` requests on one connection."""
-    request = f"GET {target} HTTP/1.1\r\nHost: bench\r\nUser-Agent: bench\r\nAccept: */*\r\n\r\n".encode()
     with socket.create_connection(("127.0.0.1", port), 60) as sock:
         for _ in range(count):
-            sock.sendall(request)
-            data = b""
-            while b"\r\n\r\n" not in data:
-                piece = sock.recv(65536)
-                if not piece:
-                    raise RuntimeError("the connection was closed")
-                data += piece
-            head, _, body = data.partition(b"\r\n\r\n")
-            left = int(re.search(rb"(?i)content-length: *(\d+)", head).group(1)) - len(body)
-            while left > 0:
-                left -= len(sock.recv(min(left, 65536)))
+            ask(sock, path)
 
 
-def counted(server: Server, target, count):
+def counted(target: Target, path, count):
     """Instructions of all processes of the server for a start, `count` requests and a stop."""
+    server = target.server
     pattern = os.path.join(server.folder, "callgrind.")
     for name in os.listdir(server.folder):
         if name.startswith("callgrind."):
@@ -132,8 +191,8 @@ def counted(server: Server, target, count):
     os.chmod(server.folder, 0o1777)  # workers write their counts when they have dropped their privileges
     server.under = ["valgrind", "--quiet", "--tool=callgrind", "--vgdb=no", f"--callgrind-out-file={pattern}%p"]
     try:
-        server.start(target)
-        ask(server.port, target, count)
+        server.start(path)
+        ask_often(target.port, path, count)
     finally:
         server.stop()
         server.under = []
@@ -146,6 +205,6 @@ def counted(server: Server, target, count):
     return total
 
 
-def instructions(server, target, few=500, many=2500):
+def instructions(target, path, few=500, many=2500):
     """User instructions a request: the difference of two runs, so that start and stop are not in it."""
-    return (counted(server, target, many) - counted(server, target, few)) / (many - few)
+    return (counted(target, path, many) - counted(target, path, few)) / (many - few)

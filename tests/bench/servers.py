@@ -6,6 +6,7 @@ import socket
 import subprocess
 import tempfile
 import time
+from dataclasses import dataclass
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
@@ -18,15 +19,23 @@ PROXY_CPUS = CPUS[:1]            # what is measured has a core to itself, if the
 OTHER_CPUS = CPUS[1:] or CPUS
 
 
-def free_ports(count):
-    """Ports of 127.0.0.1 that nothing listens on now, all different."""
-    socks = [socket.socket() for _ in range(count)]
-    for sock in socks:
-        sock.bind(("127.0.0.1", 0))
-    ports = [sock.getsockname()[1] for sock in socks]
-    for sock in socks:
-        sock.close()
-    return ports
+def on_cpus(cpus):
+    """The words before a command that is to run there."""
+    return ["taskset", "--cpu-list", ",".join(map(str, cpus))]
+
+
+given_ports = set()
+
+
+def free_port():
+    """A port of 127.0.0.1 that nothing listens on now, and that was not given before."""
+    while True:
+        with socket.socket() as sock:
+            sock.bind(("127.0.0.1", 0))
+            port = sock.getsockname()[1]
+        if port not in given_ports:
+            given_ports.add(port)
+            return port
 
 
 def fetch(port, target, host="bench"):
@@ -47,12 +56,16 @@ def fetch(port, target, host="bench"):
 class Server:
     """A process, its port, and how it is started and stopped."""
 
-    def __init__(self, name, folder, port, cpus=PROXY_CPUS):
-        self.name, self.port, self.cpus = name, port, cpus
+    def __init__(self, name, folder, cpus=PROXY_CPUS):
+        self.name, self.port, self.cpus = name, free_port(), cpus
         self.folder = os.path.join(folder, name.replace("/", "-"))
         os.makedirs(self.folder, exist_ok=True)
         self.process = None
         self.under = []
+
+    def targets(self):
+        """What of it is measured."""
+        return [Target(self.name, self, self.port)]
 
     def write(self, name, text):
         path = os.path.join(self.folder, name)
@@ -62,8 +75,8 @@ class Server:
 
     def start(self, target="/small"):
         with open(os.path.join(self.folder, "output"), "ab") as output:
-            self.process = subprocess.Popen([*self.under, *self.command()], stdin=subprocess.DEVNULL, stdout=output,
-                                            stderr=output, preexec_fn=lambda: os.sched_setaffinity(0, self.cpus))
+            self.process = subprocess.Popen([*on_cpus(self.cpus), *self.under, *self.command()],
+                                            stdin=subprocess.DEVNULL, stdout=output, stderr=output)
         end = time.monotonic() + START * (10 if self.under else 1)
         while True:
             if self.process.poll() is not None or time.monotonic() > end:
@@ -85,6 +98,16 @@ class Server:
                 self.process.wait()
 
 
+@dataclass
+class Target:
+    """Something that is measured: a port of a server, and the access log that it writes, if it does."""
+    name: str
+    server: Server
+    port: int
+    log: str = ""
+    script: str = ""  # wrk's, for a load of its own
+
+
 NGINX_HEAD = """
 {user}
 daemon off; worker_processes 1; pid nginx.pid; error_log error.log; worker_rlimit_nofile 16384; {single}
@@ -102,7 +125,10 @@ def nginx_head(single=False):
 
 
 class Backend(Server):
-    """nginx that serves files from memory: behind everything that is measured."""
+    """nginx that serves files from memory: behind everything that is measured, and not on its core."""
+
+    def __init__(self, folder):
+        super().__init__("backend", folder, OTHER_CPUS)
 
     def command(self):
         for name, size in SIZES.items():
@@ -113,37 +139,62 @@ class Backend(Server):
         return ["nginx", "-p", self.folder, "-c", config]
 
 
-class Nginx(Server):
-    """`port` with nginx's own buffers; `large` with buffers that hold the largest body that is measured."""
+# On a port each. `log` is a file in the server's folder.
+NGINX_VARIANTS = (
+    ("nginx", "", ""),
+    ("nginx, large buffers", "", "proxy_buffer_size 16k; proxy_buffers 8 32k;"),  # they hold the largest body
+    ("nginx, log", "access.log", "access_log access.log combined;"),
+    ("nginx, buffered log", "buffered.log", "access_log buffered.log combined buffer=64k flush=1s;"),
+)
 
-    def __init__(self, folder, port, large, backend):
-        super().__init__("nginx", folder, port)
-        self.large, self.backend = large, backend
+
+class Nginx(Server):
+    def __init__(self, folder, backend):
+        super().__init__("nginx", folder)
+        self.backend = backend
+        self.ports = [self.port] + [free_port() for _ in NGINX_VARIANTS[1:]]
         self.single = False
 
+    def targets(self):
+        return [Target(name, self, port, log and os.path.join(self.folder, log))
+                for (name, log, _), port in zip(NGINX_VARIANTS, self.ports)]
+
     def command(self):
-        server = """
+        servers = "".join("""
             server { listen 127.0.0.1:%d backlog=8192; %s
                 location / { proxy_pass http://backend; proxy_http_version 1.1; proxy_set_header Connection "";
                     proxy_set_header Host $host; proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
-                    proxy_set_header X-Request-Id $request_id; } }"""
+                    proxy_set_header X-Request-Id $request_id; } }""" % (port, settings)
+                          for (_, _, settings), port in zip(NGINX_VARIANTS, self.ports))
         config = self.write("nginx.conf", nginx_head(self.single) + f"""
             upstream backend {{ server 127.0.0.1:{self.backend}; keepalive 2048; keepalive_requests 1000000000;
-                keepalive_timeout 1h; }}""" + server % (self.port, "")
-            + server % (self.large, "proxy_buffer_size 16k; proxy_buffers 8 32k;") + "}")
+                keepalive_timeout 1h; }} {servers} }}""")
         return ["nginx", "-p", self.folder, "-c", config]
 
 
 class Haproxy(Server):
-    def __init__(self, folder, port, backend):
-        super().__init__("haproxy", folder, port)
-        self.backend = backend
+    """It logs to its standard output: a file, written by itself, where others need a syslog daemon."""
+
+    def __init__(self, folder, backend):
+        super().__init__("haproxy", folder)
+        self.backend, self.logged = backend, free_port()
+
+    def targets(self):
+        return [*super().targets(), Target("haproxy, log", self, self.logged, os.path.join(self.folder, "output"))]
 
     def command(self):
+        front = """
+            frontend %s
+                bind 127.0.0.1:%d backlog 8192
+                option forwardfor
+                unique-id-format %%[uuid()]
+                unique-id-header X-Request-Id
+                default_backend back
+                %s"""
         config = self.write("haproxy.cfg", f"""
             global
                 nbthread 1
-                maxconn 4000
+                maxconn 6000
                 tune.pool-low-fd-ratio 80
                 tune.pool-high-fd-ratio 90
             defaults
@@ -153,32 +204,33 @@ class Haproxy(Server):
                 timeout server 1h
                 option http-keep-alive
                 http-reuse always
-            frontend front
-                bind 127.0.0.1:{self.port} backlog 8192
-                option forwardfor
-                unique-id-format %[uuid()]
-                unique-id-header X-Request-Id
-                default_backend back
             backend back
                 server one 127.0.0.1:{self.backend} pool-max-conn -1
+            {front % ("front", self.port, "")}
+            {front % ("logged", self.logged, "log stdout format raw local0")}
+                option httplog
             """.replace("\n            ", "\n"))
         return ["haproxy", "-db", "-f", config]
 
 
 class Gatehouse(Server):
-    def __init__(self, folder, port, backend, name="gatehouse", routes=None):
-        super().__init__(name, folder, port)
-        self.backend, self.routes = backend, routes
+    def __init__(self, folder, backend, name="gatehouse", routes=None, log=""):
+        super().__init__(name, folder)
+        self.backend, self.routes, self.log = backend, routes, log
         os.chmod(self.folder, 0o755)
+
+    def targets(self):
+        return [Target(self.name, self, self.port, self.log and os.path.join(self.folder, self.log))]
 
     def command(self):
         if not os.access(GATEHOUSE, os.X_OK):
             raise RuntimeError(f"{GATEHOUSE} is not there: build it, or set GATEHOUSE")
         routes = self.routes or '{ match = { prefix = "/"; }; proxy = { upstream = "backend"; }; }'
+        access = f'access = {{ file = "{self.log}"; format = "json"; }};' if self.log else ""
         config = self.write("gatehouse.conf", f"""
             workers = 1; {'user = "nobody";' if os.geteuid() == 0 else ''}
             pidfile = "pid"; control = "control"; admin = {{ socket = "admin"; }}; state = {{ size = "64M"; }};
-            log = {{ error = "error.log"; }};
+            log = {{ error = "error.log"; {access} }};
             listeners = ( {{ listen = "127.0.0.1:{self.port}"; backlog = 8192; }} );
             upstreams = {{ backend = {{ endpoints = ( "127.0.0.1:{self.backend}" );
                                        keepalive = {{ idle = 2048; idle_timeout = "1h"; }}; }}; }};

@@ -5,6 +5,7 @@
 #include "worker/policy/table.h"
 #include "worker/request/site.h"
 #include "worker/request/version.h"
+#include "worker/upstream/balance.h"
 
 static const struct site *site;
 static struct route_match match;
@@ -55,7 +56,9 @@ static const char *load(const char *lines)
                                                 fixture.arena, &fixture.errors, &fixture.whole);
     site = NULL;
     if (fixture.whole)
-        site = site_compile(settings, policy_table, &policy_admin, fixture.arena, &fixture.errors);
+        site = site_compile(settings, policy_table, &policy_admin,
+                            balancing_compile(settings, fixture.arena, &fixture.errors), fixture.arena,
+                            &fixture.errors);
     return conf_said();
 }
 

@@ -1,0 +1,53 @@
+"""How long answers take when all servers get the same load, which the slowest can bear.
+
+h2load sends requests at a constant rate, on connections of HTTP/1.1. It counts a request's time from when it was
+sent; one that waits for the answer before it on its connection is late and not counted as such. So the rate that
+was reached is looked at too: below REACHED of what was asked for, the server (or the machine) was too slow, and
+the times mean nothing. h2load sends in turns of up to 10 ms: the load comes in bursts, for all servers alike.
+"""
+import math
+import os
+import statistics
+import subprocess
+
+from measure import load
+from servers import OTHER_CPUS, on_cpus
+
+SHARE = 0.7     # of the peak rate
+REACHED = 0.97  # of the wanted rate
+
+
+def peak_rate(target, workload, seconds, runs=3):
+    """Requests a second that the server answers to as many clients without a pause."""
+    return statistics.median(load(target, workload, seconds)["rate"] for _ in range(runs))
+
+
+def percentile(ordered, share):
+    """The smallest value that so large a share is not above."""
+    return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
+
+
+def at_rate(target, workload, rate, seconds):
+    """Microseconds of answers under `rate` requests a second."""
+    path = os.path.join(target.server.folder, "latencies")
+    command = [*on_cpus(OTHER_CPUS), "h2load", "--h1", "-t1", f"-c{workload.connections}", f"--rps={rate / workload.connections:.3f}",
+               f"-D{seconds}", "--warm-up-time=1", f"--log-file={path}", f"http://127.0.0.1:{target.port}{workload.path}"]
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                          check=False)
+    if done.returncode != 0 or not os.path.exists(path):
+        raise RuntimeError("h2load: " + done.stdout)
+    with open(path, encoding="ascii") as file:
+        answers = [[int(field) for field in line.split()[:3]] for line in file]  # start, status, microseconds
+    os.unlink(path)  # it would be appended to
+    if not answers:
+        raise RuntimeError(f"{target.name}: no request was answered: {done.stdout}")
+    times = sorted(time for _, _, time in answers)
+    return {
+        "requests": len(answers),
+        "errors": 0,
+        "bad": sum(status != 200 for _, status, _ in answers),
+        "reached": len(answers) / seconds / rate,
+        "p50": percentile(times, 0.5),
+        "p99": percentile(times, 0.99),
+        "p99.9": percentile(times, 0.999),
+    }
