@@ -58,6 +58,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     check_request(text, end, whole.lines, arena);
     if (parse_response(text, end, whole.lines, METHOD_GET, arena, &head, &result)) {
         CHECK(head.status >= 100 && head.status <= 599);
+        /* The first line has one end, and nothing of it is left out. */
+        const char *first = memchr(text, '\n', end);
+        CHECK(memchr(text, '\r', end) == first - 1);
+        CHECK(!head.reason.length || head.reason.data + head.reason.length == first - 1);
         check_fields(&head.fields, text, end);
     }
     arena_free(&arena);
