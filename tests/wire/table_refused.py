@@ -249,7 +249,7 @@ CHUNKS = [
           b"00000000000000005\r\nhello\r\n0\r\n\r\n", b"0" * 100 + b"5\r\nhello\r\n0\r\n\r\n", b"fffffffffffffffff\r\nhello\r\n0\r\n\r\n",
           b"10000000000000005\r\nhello\r\n0\r\n\r\n", b"ffffffffffffffff\r\nhello\r\n0\r\n\r\n", b"8000000000000000\r\nhello\r\n0\r\n\r\n",
           b"fffffffffffffffb\r\nhello\r\n0\r\n\r\n", b"5\r\nhello0\r\n\r\n", b"5\r\nhello\n0\r\n\r\n", b"5\r\nhello\r0\r\n\r\n",
-          b"5\r\nhelloX\r\n0\r\n\r\n", b"5\r\nhelloXX0\r\n\r\n", b"5\r\nhello\r\r\n0\r\n\r\n", b"5\r\nhello\r\n\r\n0\r\n\r\n",
+          b"5\r\nhelloX\r\n0\r\n\r\n", b"5\r\nhelloXX0\r\n\r\n", b"5\r\nhello\rX0\r\n\r\n", b"5\r\nhello\r\r\n0\r\n\r\n", b"5\r\nhello\r\n\r\n0\r\n\r\n",
           b"5\r\nhello \r\n0\r\n\r\n", b"4\r\nhello\r\n0\r\n\r\n", b"5\r\nhello\n\r0\r\n\r\n", b"5\r\nhello\r\nGET /smuggled HTTP/1.1\r\n\r\n",
           b"5\r\nhello\r\n\n0\r\n\r\n")),
     *(refused("end " + show(body), chunked(b"5\r\nhello\r\n" + body), cut=True)
