@@ -47,14 +47,14 @@ GOOD = b"5\r\nhello\r\n0\r\n\r\n"
 STATUS_LINE = [
     *(bad("status line " + show(line), hello(line=line))
       for line in (
-          b"http/1.1 200 OK", b"HTTP/1.2 200 OK", b"HTTP/2.0 200 OK", b"HTTP/0.9 200 OK", b"HTTP/9.9 200 OK",
+          b"http/1.1 200 OK", b"Http/1.1 200 OK", b"HTTP/1.2 200 OK", b"HTTP/2.0 200 OK", b"HTTP/0.9 200 OK", b"HTTP/9.9 200 OK",
           b"HTTP/1 200 OK", b"HTTP/1. 200 OK", b"HTTP/.1 200 OK", b"HTTP/01.1 200 OK", b"HTTP/1.10 200 OK", b"HTTP/1.01 200 OK",
           b"HTTP/11.1 200 OK", b"HTTP/+1.1 200 OK", b"HTTP/1,1 200 OK", b"HTTP /1.1 200 OK", b"HTTP/ 1.1 200 OK", b"HTTP/1.1  200 OK",
           b"HTTP/1.1\t200 OK", b"HTTP/1.1 200\tOK", b"HTTP/1.1 \t200 OK", b"HTTP/1.1200 OK", b"HTTP/1.1 200OK", b"HTTP/1.1 20 OK",
           b"HTTP/1.1 2 OK", b"HTTP/1.1 2000 OK", b"HTTP/1.1 0200 OK", b"HTTP/1.1 abc OK", b"HTTP/1.1 2x0 OK", b"HTTP/1.1 -20 OK",
           b"HTTP/1.1 +200 OK", b"HTTP/1.1 0x9 OK", b"HTTP/1.1 000 OK", b"HTTP/1.1 099 OK", b"HTTP/1.1 600 OK", b"HTTP/1.1 999 OK",
           b"HTTP/1.1 777", b"HTTP/1.1", b"HTTP/1.1 ", b"HTTP/1.1 OK", b"HTTP/1.1 200,OK", b"HTTP/1.1 200 O\0K", b"HTTP/1.1 200 O\x01K",
-          b"HTTP/1.1 200 O\x7fK", b"HTTP/1.1 200 O\nK", b"200 OK", b"ICY 200 OK", b"HTTPS/1.1 200 OK",
+          b"HTTP/1.1 200 O\x7fK", b"HTTP/1.1 200 O\rK", b"HTTP/1.1 200 O\nK", b"HTTP/1.1 200 OK\r", b"200 OK", b"ICY 200 OK", b"HTTPS/1.1 200 OK",
           b"SIP/2.0 200 OK", b"xHTTP/1.1 200 OK", b" HTTP/1.1 200 OK", b"\tHTTP/1.1 200 OK", b"GET / HTTP/1.1", b"Content-Type: text/html",
           b"\xef\xbb\xbfHTTP/1.1 200 OK", b"\0HTTP/1.1 200 OK", b"HTTP/1.1 2\xb200 OK", b"HTTP/1.1 2 00 OK")),
     bad("an empty line before", b"\r\n" + hello()),
@@ -64,6 +64,7 @@ STATUS_LINE = [
     bad("garbage before", b"garbage\r\n\r\n" + hello()),
     bad("a body without a head", b"<html>hello</html>\r\n\r\n"),
     bad("bare LF behind the status line", b"HTTP/1.1 200 OK\nContent-Length: 5\r\n\r\nhello"),
+    bad("bare CR behind the status line", b"HTTP/1.1 200 OK\rContent-Length: 5\r\n\r\nhello"),
     bad("all line ends are LF", b"HTTP/1.1 200 OK\nContent-Length: 5\n\nhello"),
     bad("a greeting of SSH", b"SSH-2.0-OpenSSH_9.2\r\n\r\n"),
     bad("a TLS alert", b"\x15\x03\x03\x00\x02\x02\x46\r\n\r\n"),

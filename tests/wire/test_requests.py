@@ -3,11 +3,12 @@ in one way only. Every row goes as one piece, a byte at a time, and with a furth
 their own; after each, another client's request must get its own answer."""
 import json
 import socket
+import threading
 
 import table_legal
 import table_refused
-from gatehouse import Case, limit
-from raw import Bench, Link, Rows
+from gatehouse import Case, answer, limit
+from raw import PATIENCE, Bench, Link, Rows
 from strict import Ambiguous
 from table import SMUGGLED
 
@@ -107,6 +108,21 @@ class Requests(Case):
             seen = set()
             twice = [row.name for row in rows if row.data in seen or seen.add(row.data)]
             self.assertEqual(twice, [], "these bytes stand in another row already")
+
+    def test_bytes_behind_the_last_request_do_not_cost_the_answer(self):
+        """RFC 9112, section 9.6: the client is let finish before the connection is closed, or it gets a reset instead
+        of what the answer still had under way."""
+        bench = Bench(self, APIS)
+        came, go = threading.Event(), threading.Event()
+        bench.recorder.scripts = {b"/held": [came.set, lambda: go.wait(PATIENCE), answer(b"x" * 100000)]}
+        with Link(bench.port) as link:
+            link.sock.sendall(b"GET /held HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+            self.assertTrue(came.wait(PATIENCE))
+            link.sock.sendall(SMUGGLED)
+            go.set()
+            self.assertTrue(link.talk())
+            self.assertEqual((len(link.finals()), link.answers()[1], link.reset), (1, b"", False))
+        self.assertEqual([request.target for request in bench.settle().requests], [b"/held"])
 
     def test_client_that_closes_its_sending_side_behind_a_body(self):
         """With half_close its requests are answered, also when the end comes before the body was asked for."""
