@@ -325,6 +325,20 @@ class Limits(Case):
             self.assertEqual(too.answer().status, 200)
         self.assertEqual(self.fill(gateway.port, 1)[0].request("GET", "/").status, 200)
 
+    def test_idle_upstream_connections_give_way(self):
+        gateway, origin = self.proxied("")
+        pid = gateway.processes("worker")[0]["pid"]
+        clients = self.fill(gateway.port, 2)
+        self.assertEqual(origin.connections, 1)
+        used = {int(name) for name in os.listdir(f"/proc/{pid}/fd")}
+        self.limit_files(pid, min(set(range(len(used) + 1)) - used))
+        with gateway.client() as more:
+            more.send_head("GET", "/")
+            self.problem(more.answer(), 503, "descriptor")  # it was let in, and there is none for the upstream
+            self.assertEqual(gateway.status()["stats"]["accept_failed"], 0)
+            clients[0].close()
+            wait_until(lambda: more.request("GET", "/").status == 200, "a descriptor for the upstream")
+
     def test_more_connections_than_descriptors(self):
         """Told at the start, with what to do about it, not when the traffic comes."""
         gateway = self.serve()

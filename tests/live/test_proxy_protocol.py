@@ -356,6 +356,23 @@ class Sending(Case):
                 self.assertEqual(origin.got[-1], expected)
             gateway.stop()
 
+    def test_client_behind_a_trusted_proxy(self):
+        origin = self.headers(lambda reader: reader.line())
+        gateway = self.serve("v1", origin.text, extra='trusted_proxies = "127.0.0.1";')
+        gateway.get("/", fields=[("X-Forwarded-For", "192.0.2.77")])
+        self.assertEqual(origin.got, [f"PROXY TCP4 192.0.2.77 127.0.0.1 0 {gateway.port}"])
+
+    def test_copies_too(self):
+        """A mirror's upstream is told of the client that the request was from, who has left by then."""
+        origin, shadow = self.origin(), self.headers(read_v2)
+        gateway = self.gateway(workers=1, apis="""{ name = "a"; routes = ( { match = { prefix = "/"; };
+            proxy = { upstream = "origin"; }; mirror = "shadow"; } ); }""", upstreams=f"""
+            origin = {{ endpoints = ( "{origin.text}" ); }};
+            shadow = {{ endpoints = ( "{shadow.text}" ); proxy_protocol = "v2"; }};""")
+        self.assertEqual(from_address("127.0.0.4", gateway.port).status, 200)
+        got = wait_until(lambda: shadow.got, "the copy")[0]
+        self.assertEqual(got[:4] + (got[4][1],), (1, 0x11, "127.0.0.4", "127.0.0.1", gateway.port))
+
     def test_haproxy_receives(self):
         port = free_port()
         haproxy(self, port, f"""

@@ -47,10 +47,8 @@ static int accept_one(struct acceptor *acceptor)
         acceptor->events->on_accept(acceptor, fd, &peer);
         return 1;
     }
-    if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
-        acceptor->events->on_exhausted(acceptor, errno);
-        return -1;
-    }
+    if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
+        return acceptor->events->on_exhausted(acceptor, errno) ? 1 : -1;
     if (errno == ECONNABORTED || errno == EINTR || errno == EPROTO)
         return 1; /* gone before it was accepted; there may be others */
     return 0;     /* taken by another worker */

@@ -20,9 +20,10 @@ struct acceptor_events {
     /* A connection came; the descriptor is the callee's. */
     void (*on_accept)(struct acceptor *acceptor, int fd, const struct address *peer);
     enum room (*room)(struct acceptor *acceptor);
-    /* There was no descriptor or no memory for one more: `error`, an errno. It waits for acceptor_resume(), which is to
-     * be called when a connection was closed, or for a while: other descriptors may be free by then. */
-    void (*on_exhausted)(struct acceptor *acceptor, int error);
+    /* There was no descriptor or no memory for one more: `error`, an errno. True: something was given up, and it is tried
+     * again. Else it waits for acceptor_resume(), which is to be called when a connection was closed, or for a while:
+     * other descriptors may be free by then. */
+    bool (*on_exhausted)(struct acceptor *acceptor, int error);
 };
 
 struct acceptor {

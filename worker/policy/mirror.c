@@ -41,7 +41,8 @@ struct copy {
     struct arena *arena;
     const struct mirror *mirror;
     struct call call;
-    uint64_t key; /* for the balancer */
+    uint64_t key;           /* for the balancer */
+    struct call_ends *ends; /* NULL: the upstream isn't told */
     enum method method;
     struct str method_text;
     struct destination destination;
@@ -135,6 +136,12 @@ static bool write_head(void *owner, const struct endpoint *endpoint, struct buf 
     return !head->overflow;
 }
 
+static void ends(void *owner, struct call_ends *ends)
+{
+    const struct copy *copy = owner;
+    *ends = *copy->ends;
+}
+
 static void on_ready(void *owner)
 {
     struct copy *copy = owner;
@@ -183,6 +190,7 @@ static void on_failed(void *owner, enum call_failure failure, const char *detail
 
 static const struct call_events call_events = {
     .write_head = write_head,
+    .ends = ends,
     .on_ready = on_ready,
     .on_interim = on_interim,
     .on_head = on_head,
@@ -267,13 +275,18 @@ static struct copy *make_copy(struct request *request, const struct mirror *mirr
     struct worker *worker = request->worker;
     struct arena *arena = service_arena_take(&worker->service);
     struct copy *copy = arena_zalloc(arena, sizeof *copy);
+    const struct cluster *cluster = &worker->clusters[mirror->upstream];
     size_t size = forward_fields_size(request);
     struct buf fields = buf_on(arena_alloc(arena, size), size);
     forward_fields(request, &fields);
     copy->arena = arena;
     copy->worker = worker;
     copy->mirror = mirror;
-    copy->key = cluster_key(&worker->clusters[mirror->upstream], request);
+    copy->key = cluster_key(cluster, request);
+    if (cluster->settings->proxy_protocol) {
+        copy->ends = arena_alloc(arena, sizeof *copy->ends);
+        forward_ends(request, copy->ends);
+    }
     copy->method = request->head->method;
     copy->method_text = arena_str(arena, request->head->method_text);
     copy->destination.target = arena_str(arena, destination->target);

@@ -263,12 +263,10 @@ static bool write_head(void *owner, const struct endpoint *endpoint, struct buf 
     return !head->overflow;
 }
 
-static void ends(void *owner, struct address *source, struct address *destination)
+static void ends(void *owner, struct call_ends *ends)
 {
     const struct proxying *proxying = owner;
-    const struct exchange *exchange = proxying->request->exchange;
-    *source = *exchange->peer;
-    exchange->ops->destination(exchange, destination);
+    forward_ends(proxying->request, ends);
 }
 
 static void on_ready(void *owner)

@@ -9,6 +9,7 @@
 #include "shared/base/clock.h"
 #include "worker/http/http1_server.h"
 #include "worker/request/site.h"
+#include "worker/upstream/cluster.h"
 
 #define STALLED_NS (3 * NS_PER_SECOND)
 enum { SHARE_MS = 100, SHARE_LEAST = 64 };
@@ -109,13 +110,17 @@ static enum room on_room(struct acceptor *acceptor)
     return room;
 }
 
-static void on_exhausted(struct acceptor *acceptor, int error)
+/* A client goes before a connection that is kept for later. */
+static bool on_exhausted(struct acceptor *acceptor, int error)
 {
     struct accepting *accepting = gate_of(acceptor)->accepting;
+    if ((error == EMFILE || error == ENFILE) && clusters_close_oldest(accepting->worker))
+        return true;
     stat_add(stats_of(accepting), STAT_ACCEPT_FAILED, 1);
     if (log_seldom(&accepting->exhausted_said, accepting->worker->loop.now_ms))
         log_warning("can't accept on listener %s: %s; waiting for a connection to close",
                     gate_name(gate_of(acceptor)), strerror(error));
+    return false;
 }
 
 /* A connection, or one that hadn't become one, is gone. */

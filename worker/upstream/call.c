@@ -83,13 +83,13 @@ static void not_connected(struct call *call, enum call_failure failure, const ch
 static void write_proxy_header(const struct call *call, struct buf *out)
 {
     int version = call->cluster->settings->proxy_protocol;
-    struct address source, destination;
+    struct call_ends ends;
     if (!version)
         return;
     if (call->events->ends)
-        call->events->ends(call->owner, &source, &destination);
-    proxy_protocol_write((enum proxy_protocol)version, call->events->ends ? &source : NULL, &destination,
-                         out);
+        call->events->ends(call->owner, &ends);
+    proxy_protocol_write((enum proxy_protocol)version, call->events->ends ? &ends.source : NULL,
+                         &ends.destination, out);
 }
 
 /* Takes the connection, writes the head. False: the owner's head doesn't fit. */

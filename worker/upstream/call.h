@@ -24,11 +24,15 @@ enum call_failure {
 
 struct call;
 
+struct call_ends {
+    struct address source, destination;
+};
+
 struct call_events {
     /* Appends the request's head for `endpoint` to `head`; called at each try. False: it doesn't fit. */
     bool (*write_head)(void *owner, const struct endpoint *endpoint, struct buf *head);
     /* The ends of the client's connection, for an upstream with proxy_protocol. NULL: the call is for nobody. */
-    void (*ends)(void *owner, struct address *source, struct address *destination);
+    void (*ends)(void *owner, struct call_ends *ends);
     /* The head went out: the body is wanted (call_send()). Only if there is one. */
     void (*on_ready)(void *owner);
     void (*on_interim)(void *owner, const struct response_head *head);

@@ -3,6 +3,7 @@
 #include "worker/upstream/forward.h"
 
 #include "worker/request/request.h"
+#include "worker/upstream/call.h"
 #include "worker/upstream/cluster.h"
 
 enum { TARGET_MAX = 16384, HOST_MAX = 1024 };
@@ -289,4 +290,10 @@ void forward_answer(struct request *request)
     if (settings->via)
         fields_add_known(&request->response.fields, request->arena, FIELD_VIA, STR("Via"),
                          settings->via_of[request->response.version == 10 ? VIA_10 : VIA_11]);
+}
+
+void forward_ends(struct request *request, struct call_ends *ends)
+{
+    ends->source = *request_client(request);
+    request->exchange->ops->destination(request->exchange, &ends->destination);
 }

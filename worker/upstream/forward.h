@@ -7,6 +7,7 @@
 #include "worker/request/policy.h"
 #include "worker/request/problem.h"
 
+struct call_ends;
 struct endpoint;
 
 /* What a policy says of target and Host, compiled. */
@@ -51,5 +52,9 @@ struct str forward_scheme(struct request *request);
 
 /* Via on request->response, which came from an upstream. */
 void forward_answer(struct request *request);
+
+/* Whom an upstream with proxy_protocol is told of: the client, and the address that it, or the proxy that it came
+ * through, connected to. */
+void forward_ends(struct request *request, struct call_ends *ends);
 
 #endif
