@@ -3,23 +3,23 @@ import os
 import re
 import subprocess
 
-from gatehouse import wait_until
+from gatehouse import limit, wait_until
 from pair import Pair
 from peers import answer
 
 CONNECTIONS = 150
 MODES = {  # its own words for what is slow, and how the attack ends
-    "-H -i 2": "No open connections left",  # heads, from which the gateway cuts off
-    "-B -i 2": "No open connections left",  # bodies, likewise
-    "-R": "No open connections left",  # ranges: a head that is merely long
-    "-X -w 10 -y 20 -n 1 -z 5": "",  # answers: it may read on what it has, though the gateway closed
+    "-H -i 2 -l 40": "No open connections left",  # heads, from which the gateway cuts off
+    "-B -i 2 -l 40": "No open connections left",  # bodies, likewise
+    "-R -l 40": "No open connections left",  # ranges: a head that is merely long
+    "-X -l 5 -w 10 -y 20 -n 1 -z 5": "",  # answers: it may read on what it has, though the gateway closed
 }
 
 
 class Slow(Pair):
     def attack(self, gateway, mode):
         path = os.path.join(self.folder, "slow" + mode[1])
-        command = ["slowhttptest", *mode.split(), "-c", str(CONNECTIONS), "-r", str(CONNECTIONS), "-l", "5", "-p", "10",
+        command = ["slowhttptest", *mode.split(), "-c", str(CONNECTIONS), "-r", str(CONNECTIONS), "-p", "10",
                    "-u", f"http://127.0.0.1:{gateway.port}/{'large' if mode[1] == 'X' else 'small'}"]
         with open(path, "wb") as output:
             process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, cwd=self.folder)
@@ -27,6 +27,7 @@ class Slow(Pair):
         self.addCleanup(process.kill)
         return process, path
 
+    @limit(120)
     def test_slowhttptest(self):
         large = b"x" * 4000000
         gateway, _ = self.pair(lambda request, sock: answer(large if request.target == "/large" else b"small"), extra="""client = {
