@@ -435,15 +435,14 @@ class Clients(Pair):
         """In each phase, by FIN and by RST: the origin's connection goes with it, and nothing is left in the worker."""
         origin = self.origin_of_leavers()
         gateway = self.proxy(origin.text, upstream="keepalive = { idle = 0; };" + PATIENT, extra='client = { header_timeout = "1m"; };')
-        (worker,) = gateway.processes("worker")
+        (worker,) = gateway.wait_processes("worker", 1)
         phases = [getattr(self, name) for name in sorted(dir(self)) if name.startswith("leave_")]
 
         def settled():
-            (process,) = gateway.processes("worker")
-            return (process["connections"], process["requests"]) == (0, 0)
+            return [(process["connections"], process["requests"]) for process in gateway.processes("worker")] == [(0, 0)]
         self.assertEqual(gateway.get("/ok").body, b"ok")
         wait_until(settled, "the first request to be over")
-        before, aborted = descriptors(worker["pid"]), 0
+        before, aborted = descriptors(worker), 0
         for phase in phases:
             for leave in (lambda client: client.close(), lambda client: reset(client.sock)):
                 for _ in range(3):
@@ -458,7 +457,7 @@ class Clients(Pair):
                         self.assertTrue(self.gone.acquire(timeout=10), f"{phase}: the call goes on")
                         aborted += 1
         wait_until(settled, f"no connection and no request to be left: {gateway.status()}")
-        self.assertEqual(descriptors(worker["pid"]), before)
+        self.assertEqual(descriptors(worker), before)
         self.assertEqual(gateway.status()["stats"]["aborted"], aborted)
         self.assertEqual(gateway.get("/ok").body, b"ok")
 
@@ -472,11 +471,11 @@ class Clients(Pair):
                 sock.setblocking(False)
                 sock.connect_ex(full.getsockname())
             gateway = self.proxy("127.0.0.1:%d" % full.getsockname()[1], upstream='timeout = { connect = "1m"; };')
-            (worker,) = gateway.processes("worker")
-            before = descriptors(worker["pid"])
+            (worker,) = gateway.wait_processes("worker", 1)
+            before = descriptors(worker)
             for _ in range(3):
                 with gateway.client() as client:
                     client.send_head("GET", "/")
-                    wait_until(lambda: descriptors(worker["pid"]) == before + 2, "the call")
-                wait_until(lambda: descriptors(worker["pid"]) == before, "the end of both")
+                    wait_until(lambda: descriptors(worker) == before + 2, "the call")
+                wait_until(lambda: descriptors(worker) == before, "the end of both")
         self.assertEqual(gateway.status()["stats"]["aborted"], 3)

@@ -156,15 +156,15 @@ class Memory(Pair):
         """1 GiB in each direction, with a length and in chunks, all at once; the takers are slower again and again."""
         size, givers, errors = 128 * MIB if slow() else 1024 * MIB, {}, []
         gateway = self.proxy(self.pattern_origin(givers).text)
-        (worker,) = gateway.processes("worker")
+        (worker,) = gateway.wait_processes("worker", 1)
         kinds = [(upload, chunk) for upload in (False, True) for chunk in (0, 100003)]
         for upload, chunk in kinds:  # once, so that what the worker needs for itself is there
             self.transfer(gateway, givers, upload, chunk, MIB)
-        before, most = resident(worker["pid"]), 0
+        before, most = resident(worker), 0
         threads = [run(lambda upload=upload, chunk=chunk: self.transfer(gateway, givers, upload, chunk, size), errors)
                    for upload, chunk in kinds]
         while any(thread.is_alive() for thread in threads):
-            most = max(most, resident(worker["pid"]) - before)
+            most = max(most, resident(worker) - before)
             select.select([], [], [], 0.05)
         self.assertEqual(errors, [])
         if not slow():  # sanitizers keep what is freed for long
@@ -218,15 +218,15 @@ class Memory(Pair):
                 senders.clear()
                 release.clear()
                 gateway = self.proxy(self.raw(serve).text, name=f"{down}-{up}")
-                (worker,) = gateway.processes("worker")
+                (worker,) = gateway.wait_processes("worker", 1)
                 clients = [gateway.client() for _ in range(count)]
-                before = resident(worker["pid"])
+                before = resident(worker)
                 for client in clients:
                     client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
                     ask(client, down, up)
                 expected = count * ((down != "none") + (up is not None))
                 wait_until(lambda: len(senders) == expected and not select.select([], senders, [], 0.3)[1], "full sockets")
-                grown = (resident(worker["pid"]) - before) // count
+                grown = (resident(worker) - before) // count
                 release.set()
                 for client in clients:
                     client.close()

@@ -45,7 +45,7 @@ class Slow(Pair):
             self.assertIn("Exit status: " + MODES[mode], said, mode)
             self.assertIn("service available:   YES", said, mode)
             self.assertNotIn("service available:   NO", said, mode)
-        wait_until(lambda: gateway.processes("worker")[0]["connections"] == 0, "the last connections to be closed")
+        wait_until(lambda: [process["connections"] for process in gateway.processes("worker")] == [0], "the last connections to be closed")
         stats = gateway.status()["stats"]
         self.assertGreaterEqual(stats["connections"], served + len(MODES) * CONNECTIONS)
         self.assertGreaterEqual(stats["aborted"], CONNECTIONS, "slow readers were let go")
