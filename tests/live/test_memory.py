@@ -33,9 +33,8 @@ class Giver:
 
     def push(self, data):
         while data:
-            if not select.select([], [self.sock], [], 0.05)[1]:
-                self.full.set()
-                select.select([], [self.sock], [])
+            while not select.select([], [self.sock], [], 0.05)[1]:
+                self.full.set()  # again and again: who waits for it has cleared it meanwhile
             taken = self.sock.send(data, socket.MSG_DONTWAIT)
             data = data[taken:]
 
