@@ -51,8 +51,6 @@ struct client_settings {
     int64_t least_rate_window; /* over which it is measured */
 };
 
-/* Of a listener: whether the PROXY protocol's header comes first. */
-enum proxy_accept { PROXY_ACCEPT_OFF, PROXY_ACCEPT_ON, PROXY_ACCEPT_TRUSTED };
 /* What upstreams are told of where a request came from. */
 struct forwarded_settings {
     struct origin origin;
@@ -66,6 +64,9 @@ struct forwarded_settings {
 };
 
 enum via { VIA_10, VIA_11, VIA_20 }; /* the version that a message was received by */
+
+/* Of a listener: whether the PROXY protocol's header comes first. */
+enum proxy_accept { PROXY_ACCEPT_OFF, PROXY_ACCEPT_ON, PROXY_ACCEPT_TRUSTED };
 
 struct listener_settings {
     struct origin origin;

@@ -3,6 +3,7 @@ import os
 import threading
 
 from gatehouse import Case, Load, answer, command, wait_until
+from test_proxy_protocol import Headers
 
 
 class Mirror(Case):
@@ -203,6 +204,7 @@ class Mirror(Case):
         gateway.get("/v1/", fields=[("X-Mirrored", "1")])
         gateway.get("/nothing")
         gateway.get("/v1/%2F")
+        gateway.get("/v1/", method="OPTIONS", fields=[("Max-Forwards", "5")])
         self.assertEqual(self.shadow.requests, [])
         self.assertEqual(self.stats(gateway), (0, 0, 0))
         # Two that mirror to each other don't multiply.
@@ -210,7 +212,7 @@ class Mirror(Case):
                        shadow = {{ endpoints = ( "127.0.0.1:{gateway.port}" ); }};""")
         gateway.get("/v1/")
         self.wait_stats(gateway, 1, 0, 0)
-        self.real.wait(lambda real: len(real.requests) == 3)
+        self.real.wait(lambda real: len(real.requests) == 4)
 
     def test_paths_and_several(self):
         third = self.origin()
@@ -223,6 +225,31 @@ class Mirror(Case):
         self.assertEqual((self.shadow.requests[0].target, self.shadow.requests[0].all("Host")),
                          ("/a?a=1", [self.shadow.text]))
         self.assertEqual((third.requests[0].target, third.requests[0].all("Host")), ("/x?t=1", ["t.example"]))
+
+    def test_proxy_protocol(self):
+        """The shadow is told the ends of the client's connection, which may be over by then."""
+        shadow = Headers(lambda reader: reader.line())
+        self.addCleanup(shadow.close)
+        gateway = self.start(shadow=shadow)
+        gateway.replace(upstreams=gateway.settings["upstreams"].replace(
+            f'"{shadow.text}" );', f'"{shadow.text}" ); proxy_protocol = "v1";'))
+        with gateway.client() as client:
+            port = client.sock.getsockname()[1]
+            client.request("POST", "/v1/", body=b"x")
+        self.wait_stats(gateway, 1, 0, 0)
+        self.assertEqual(shadow.got, [f"PROXY TCP4 127.0.0.1 127.0.0.1 {port} {gateway.port}"])
+
+    def test_the_shadow_has_its_own_balance(self):
+        shadows = [self.origin() for _ in range(3)]
+        gateway = self.start(upstreams="many = { balance = \"hash\"; hash = { by = \"${header.x-user}\"; load = 0; }; endpoints = ( %s ); };"
+                             % ", ".join(f'"{shadow.text}"' for shadow in shadows))
+        gateway.replace(apis=gateway.settings["apis"].replace('mirror = "shadow"', 'mirror = "many"'))
+        for number in range(60):
+            gateway.get(f"/v1/{number % 20}", fields=[("X-User", str(number % 20))])
+        self.wait_stats(gateway, 60, 0, 0)
+        seen = [{request.target for request in shadow.requests} for shadow in shadows]
+        self.assertEqual(sum(map(len, seen)), 20)  # each user has one shadow
+        self.assertTrue(all(seen))
 
     def test_what_is_refused(self):
         path = os.path.join(self.folder, "test.conf")

@@ -263,7 +263,11 @@ static void on_request_end(struct request_tap *tap)
 
 static bool is_chosen(struct request *request, const struct mirror *mirror)
 {
-    if (request->problem || fields_find(&request->head->fields, STR(MARK)) || forward_in_circle(request))
+    const struct fields *fields = &request->head->fields;
+    /* What asks about the way itself (TRACE, Max-Forwards) has one way only. */
+    if (request->problem || request->head->method == METHOD_TRACE ||
+        fields_find(fields, STR("Max-Forwards")) || fields_find(fields, STR(MARK)) ||
+        forward_in_circle(request))
         return false;
     return mirror->share == UINT64_MAX || random_next(&request->worker->random) < mirror->share;
 }

@@ -165,6 +165,7 @@ void request_add_seconds(uint64_t ns, struct buf *out);
 
 /* Why the answer isn't whole, a word; empty when it is. */
 struct str request_gone(const struct request *request);
+
 /* Who the request is from, and what was said of it there: found by following trusted proxies back, once, when it is
  * first asked for. */
 const struct hop *request_origin(struct request *request);
