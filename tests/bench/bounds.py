@@ -99,8 +99,8 @@ def table(samples):
 
 def version(*command):
     """The first number with dots in what a program says of itself."""
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                          check=False)
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                          text=True, check=False)
     found = re.search(r"\d+\.\d+[\w.+~-]*", done.stdout)
     return found.group() if found else "?"
 

@@ -46,9 +46,20 @@ def cpu_seconds(pid):
     return total
 
 
+def sleeps(pid):
+    """How often threads of the tree went to sleep so far."""
+    total = 0
+    for process in tree(pid):
+        for thread in os.listdir(f"/proc/{process}/task"):
+            with open(f"/proc/{process}/task/{thread}/status", encoding="utf-8", errors="replace") as file:
+                total += int(re.search(r"^voluntary_ctxt_switches:\s+(\d+)", file.read(), re.M).group(1))
+    return total
+
+
 def load(target, workload, seconds):
     """A run of wrk: requests, errors, requests a second, latencies in microseconds."""
-    command = [*on_cpus(OTHER_CPUS), "wrk", "-t1", f"-c{workload.connections}", f"-d{seconds}s", "--latency", "--timeout", "10s"]
+    command = [*on_cpus(OTHER_CPUS), "wrk", "-t1", f"-c{workload.connections}", f"-d{seconds}s", "--latency",
+               "--timeout", "10s"]
     if workload.close:
         command += ["-H", "Connection: close"]
     if target.script:
@@ -97,14 +108,16 @@ def sample(target, workload, seconds):
     pid = target.server.process.pid
     if target.log:
         os.truncate(target.log, 0)  # all write at its end, wherever that is
-    before = cpu_seconds(pid)
+    slept, before = sleeps(pid), cpu_seconds(pid)
     result = load(target, workload, seconds)
-    if result["requests"] == 0:
-        raise RuntimeError(f"{target.name}: no request was answered")
+    if result["requests"] < workload.connections:  # then it would be the connections' cost, not the requests'
+        raise RuntimeError(f"{target.name}: only {result['requests']} answers to {workload.connections} clients in "
+                           f"{seconds} s")
     if target.log:
         result["lost"] = max(0, result["requests"] - lines_in(target.log, result["requests"]))
     spent = cpu_seconds(pid) - before
-    return {**result, "cpu": spent * 1e6 / result["requests"], "busy": spent / seconds}
+    return {**result, "cpu": spent * 1e6 / result["requests"], "busy": spent / seconds,
+            "sleeps": (sleeps(pid) - slept) / result["requests"]}
 
 
 # What moves a request's bytes, and what waits for them; the rest is overhead.

@@ -125,10 +125,10 @@ def nginx_head(single=False):
 
 
 class Backend(Server):
-    """nginx that serves files from memory: behind everything that is measured, and not on its core."""
+    """nginx that serves files from memory: behind everything that is measured."""
 
-    def __init__(self, folder):
-        super().__init__("backend", folder, OTHER_CPUS)
+    def __init__(self, folder, cpus):
+        super().__init__("backend", folder, cpus)
 
     def command(self):
         for name, size in SIZES.items():
