@@ -99,8 +99,11 @@ def table(samples):
 
 def version(*command):
     """The first number with dots in what a program says of itself."""
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                          text=True, check=False)
+    try:
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                              text=True, check=False)
+    except OSError:  # it is missing: every row has said so
+        return "?"
     found = re.search(r"\d+\.\d+[\w.+~-]*", done.stdout)
     return found.group() if found else "?"
 

@@ -132,9 +132,8 @@ def strace_table(text):
             if name != "total"}
 
 
-def system_calls(target, workload, seconds):
-    """Calls a request of the server's tree, by strace: by name, and in sums. Its pools are full when it begins."""
-    load(target, workload, 1)
+def traced(target, workload, seconds):
+    """Requests, and what strace counted meanwhile in the server's tree."""
     pids = tree(target.server.process.pid)
     attach = [word for pid in pids for word in ("-p", str(pid))]
     with subprocess.Popen(["strace", "-f", "-c", "-U", "calls,errors,name", *attach], stdin=subprocess.DEVNULL,
@@ -146,11 +145,22 @@ def system_calls(target, workload, seconds):
         result = load(target, workload, seconds)
         tracer.send_signal(2)
         table = tracer.stderr.read()
-    counted_calls = strace_table(table)
-    if not counted_calls:
+    calls = strace_table(table)
+    if not calls:
         raise RuntimeError("strace: " + table)
-    count = {name: calls / result["requests"] for name, (calls, _) in counted_calls.items()}
-    failed = {name: errors / result["requests"] for name, (_, errors) in counted_calls.items()}
+    return result["requests"], calls
+
+
+def system_calls(target, workload, seconds):
+    """Calls a request of the server's tree, by strace: by name, and in sums. The difference of a long run and a short
+    one, so that opening and closing wrk's connections is not in it."""
+    load(target, workload, 1)  # fills the pools
+    few, short = traced(target, workload, 1)
+    many, long = traced(target, workload, 1 + seconds)
+    if many <= few:
+        raise RuntimeError(f"{target.name}: {many} requests under strace in {1 + seconds} s, {few} in one")
+    count, failed = ({name: (long[name][which] - short.get(name, (0, 0))[which]) / (many - few) for name in long}
+                     for which in (0, 1))
     sums = {
         "all": sum(count.values()),
         "data": sum(count.get(name, 0) for name in DATA_CALLS),
