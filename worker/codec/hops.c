@@ -3,6 +3,8 @@
 
 #include <arpa/inet.h>
 
+#include "worker/codec/authority.h"
+
 /* Whether the character at `at` is escaped: an odd number of backslashes stands before it. */
 static bool escaped(struct str list, size_t at)
 {
@@ -139,17 +141,6 @@ static bool is_token(struct str text)
     return text.length > 0;
 }
 
-/* A host with or without a port, as it may stand in Host. */
-static bool is_host(struct str text)
-{
-    for (size_t i = 0; i < text.length; i++) {
-        char c = text.data[i];
-        if (!is_tchar(c) && c != ':' && c != '[' && c != ']')
-            return false;
-    }
-    return text.length > 0;
-}
-
 static void skip_spaces(struct str *text)
 {
     while (text->length && (text->data[0] == ' ' || text->data[0] == '\t'))
@@ -198,7 +189,7 @@ static bool take_pair(struct str name, struct str value, unsigned *seen, struct 
     *seen |= which;
     if (which == PAIR_FOR)
         return parse_node(value, false, &hop->address);
-    if (which == PAIR_HOST && is_host(value))
+    if (which == PAIR_HOST && authority_is_good(value))
         hop->host = value;
     else if (which == PAIR_PROTO && is_token(value))
         hop->proto = value;

@@ -4,57 +4,18 @@
 #include <assert.h>
 #include <http_parser.h>
 
+#include "worker/codec/authority.h"
 #include "worker/http/field_line.h"
 
-enum { TARGET = 1, AUTHORITY = 2 };
-
-static const uint8_t class_of[256] = {
-#define G TARGET
-#define A AUTHORITY
-    ['!'] = G | A,
-    ['"'] = G,
-    ['$'] = G | A,
-    ['%'] = G | A,
-    ['&'] = G | A,
-    ['\''] = G | A,
-    ['('] = G | A,
-    [')'] = G | A,
-    ['*'] = G | A,
-    ['+'] = G | A,
-    [','] = G | A,
-    ['-'] = G | A,
-    ['.'] = G | A,
-    ['/'] = G,
-    [':'] = G | A,
-    [';'] = G | A,
-    ['<'] = G,
-    ['='] = G | A,
-    ['>'] = G,
-    ['?'] = G,
-    ['@'] = G,
-    ['['] = G | A,
-    ['\\'] = G,
-    [']'] = G | A,
-    ['^'] = G,
-    ['_'] = G | A,
-    ['`'] = G,
-    ['{'] = G,
-    ['|'] = G,
-    ['}'] = G,
-    ['~'] = G | A,
-    ['0' ... '9'] = G | A,
-    ['A' ... 'Z'] = G | A,
-    ['a' ... 'z'] = G | A,
-#undef G
-#undef A
-};
-
-static bool all_of(struct str text, unsigned class)
+/* What may stand in a target; the path and the query are judged by codec/uri. No `#`: a fragment isn't sent. */
+static bool target_is_good(struct str target)
 {
-    unsigned seen = class;
-    for (size_t i = 0; i < text.length; i++)
-        seen &= class_of[(unsigned char)text.data[i]];
-    return seen != 0;
+    unsigned bad = 0;
+    for (size_t i = 0; i < target.length; i++) {
+        unsigned char c = (unsigned char)target.data[i];
+        bad |= (c <= ' ') | (c >= 0x7f) | (c == '#');
+    }
+    return !bad;
 }
 
 enum head_found head_find_end(struct head_scan *scan, const char *data, size_t length, size_t *end)
@@ -242,7 +203,7 @@ static bool check_request_line(const char *data, const char *end, struct str tar
         return deny(result, 400, "the request line doesn't end with one space and the version");
     if (parser->http_major != 1 || parser->http_minor > 1)
         return deny(result, 505, "the version is neither HTTP/1.0 nor HTTP/1.1");
-    if (!all_of(target, TARGET))
+    if (!target_is_good(target))
         return deny(result, 400, "the request target has a byte that it may not have");
     return true;
 }
@@ -279,30 +240,6 @@ static bool split_target(struct request_head *head, struct parse_result *result)
     return true;
 }
 
-/* host [":" port], the host a name, an IPv4 address, or an IPv6 one in brackets (RFC 3986, section 3.2). */
-static bool authority_is_good(struct str authority)
-{
-    struct str port = authority;
-    if (!all_of(authority, AUTHORITY))
-        return false;
-    if (authority.length && authority.data[0] == '[') {
-        ptrdiff_t end = str_index(authority, ']');
-        if (end < 0)
-            return false;
-        port = str_from(authority, (size_t)end + 1);
-        if (port.length && port.data[0] != ':')
-            return false;
-    }
-    ptrdiff_t colon = str_index(port, ':');
-    struct str name =
-        colon < 0 || port.data != authority.data ? port : (struct str){port.data, (size_t)colon};
-    if (port.data == authority.data && (str_index(name, '[') >= 0 || str_index(name, ']') >= 0))
-        return false;
-    uint64_t number;
-    return colon < 0 || (size_t)colon + 1 == port.length ||
-           str_to_u64(str_from(port, (size_t)colon + 1), 65535, &number);
-}
-
 /* One Host in HTTP/1.1 (RFC 9112, section 3.2); the target's own authority wins over it. */
 static bool check_host(struct request_head *head, struct parse_result *result)
 {
@@ -313,7 +250,7 @@ static bool check_host(struct request_head *head, struct parse_result *result)
         head->authority = host ? host->value : STR("");
     else if (!authority_is_good(head->authority))
         return deny(result, 400, "the host in the request target is malformed");
-    if (host && !authority_is_good(host->value))
+    if (host && host->value.length && !authority_is_good(host->value)) /* empty: RFC 9112, section 3.2 */
         return deny(result, 400, "the Host field is malformed");
     return true;
 }
@@ -339,16 +276,20 @@ static bool check_framing(struct request_head *head, struct parse_result *result
     }
     if (result->framing != FRAMING_NONE && head->method == METHOD_TRACE)
         return deny(result, 400, "TRACE with a body");
+    /* Who switches reads the bytes behind the head as another protocol's. */
+    if (result->framing != FRAMING_NONE && fields_get(&head->fields, FIELD_UPGRADE))
+        return deny(result, 400, "Upgrade with a body");
     return true;
 }
 
 static bool check_expect(struct request_head *head, struct parse_result *result)
 {
-    const struct field *expect = fields_get(&head->fields, FIELD_EXPECT);
-    if (!expect)
+    if (!fields_get(&head->fields, FIELD_EXPECT))
         return true;
-    if (!str_case_eq(expect->value, STR("100-continue")))
-        return deny(result, 417, "the only expectation that is known is 100-continue");
+    for (unsigned i = 0; i < head->fields.count; i++)
+        if (head->fields.items[i].id == FIELD_EXPECT &&
+            !str_case_eq(head->fields.items[i].value, STR("100-continue")))
+            return deny(result, 417, "the only expectation that is known is 100-continue");
     head->expect_continue = head->version >= 11 && result->framing != FRAMING_NONE;
     return true;
 }

@@ -2,6 +2,7 @@
  * up once, then bytes are only copied. */
 #include "worker/upstream/forward.h"
 
+#include "worker/codec/authority.h"
 #include "worker/request/request.h"
 #include "worker/upstream/call.h"
 #include "worker/upstream/cluster.h"
@@ -62,18 +63,6 @@ static struct str own_target(struct request *request, unsigned strip)
     return buf_str(&out);
 }
 
-/* What a host and port can be made of (RFC 3986, section 3.2): values of the request may have brought anything. */
-static bool host_is_good(struct str host)
-{
-    for (size_t i = 0; i < host.length; i++) {
-        unsigned char c = (unsigned char)host.data[i];
-        bool alphanumeric = (c >= '0' && c <= '9') || ((c | 32) >= 'a' && (c | 32) <= 'z');
-        if (!alphanumeric && (c <= ' ' || c >= 0x7f || !strchr("-._~!$&'()*+,;=:[]%", c)))
-            return false;
-    }
-    return host.length > 0;
-}
-
 enum problem forward_destination(const struct forward *forward, struct request *request,
                                  struct destination *destination, const char **why)
 {
@@ -88,7 +77,7 @@ enum problem forward_destination(const struct forward *forward, struct request *
     if (!forward->host)
         return PROBLEM_NONE;
     if (request_eval_str(request, forward->host, EXPR_HEADER, HOST_MAX, &destination->host) &&
-        host_is_good(destination->host))
+        authority_is_good(destination->host)) /* values of the request may have brought anything */
         return PROBLEM_NONE;
     *why = "what the request says makes no host";
     return PROBLEM_BAD_REQUEST;
