@@ -19,6 +19,7 @@ static void fuzz_path(struct str input, char *out)
     CHECK(normal.length > 0 && normal.length <= input.length && normal.data[0] == '/');
     CHECK(!has(normal, "//") && !has(normal, "/./") && !has(normal, "/../"));
     CHECK(!str_ends(normal, STR("/.")) && !str_ends(normal, STR("/..")));
+    CHECK(!has(normal, "/.;") && !has(normal, "/..;"));
     CHECK(!has(normal, "%2F") && !has(normal, "%5C") && !has(normal, "%00") && !has(normal, "%2E"));
     CHECK(uri_path_normal(normal, NULL, 0, &again) == URI_OK);
     CHECK(again.data == normal.data && again.length == normal.length);

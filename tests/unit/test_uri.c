@@ -71,6 +71,13 @@ static void test_dot_segments(void **state)
     path("/a/..%2e", URI_OK, "/a/...");
     path("/abc/%2ex/%2e%2ey", URI_OK, "/abc/.x/..y");
     path("/a/x%2e%2e/b", URI_OK, "/a/x../b");
+    path("/..;/x", URI_DOT_PARAMETER, NULL);
+    path("/a/..;", URI_DOT_PARAMETER, NULL);
+    path("/a/.;x=y/b", URI_DOT_PARAMETER, NULL);
+    path("/a/%2e%2E;/b", URI_DOT_PARAMETER, NULL);
+    path("/a/.%2e;/b", URI_DOT_PARAMETER, NULL);
+    path("/b%41//..;/b", URI_DOT_PARAMETER, NULL);
+    path("/a;x/...;/a.;b/..a;", URI_OK, "/a;x/...;/a.;b/..a;");
     path("/..", URI_ABOVE_ROOT, NULL);
     path("/../a", URI_ABOVE_ROOT, NULL);
     path("/./..", URI_ABOVE_ROOT, NULL);

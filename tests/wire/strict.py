@@ -84,6 +84,8 @@ def check_path(path):
     segments = path.split(b"/")[1:]
     if b"." in segments or b".." in segments:
         raise Ambiguous(f"a dot segment in {path!r}")
+    if any(re.match(rb"\.\.?;", segment) for segment in segments):
+        raise Ambiguous(f"a dot segment with a parameter in {path!r}")
     if b"" in segments[:-1]:
         raise Ambiguous(f"an empty segment in {path!r}")
 

@@ -99,13 +99,21 @@ static enum uri_result check_escape(struct str s, unsigned char *byte)
     return URI_OK;
 }
 
-/* Whether the segment that begins at `at` is "." or "..". */
-static bool is_dots(struct str path, size_t at)
+/* The byte behind the one or two dots that the segment at `at` begins with, '/' at the end; 0: it doesn't. */
+static char behind_dots(struct str path, size_t at)
 {
     size_t dots = 0;
     while (dots < 3 && at + dots < path.length && path.data[at + dots] == '.')
         dots++;
-    return (dots == 1 || dots == 2) && (at + dots == path.length || path.data[at + dots] == '/');
+    if (dots != 1 && dots != 2)
+        return '\0';
+    return at + dots == path.length ? '/' : path.data[at + dots];
+}
+
+/* Whether the segment that begins at `at` is "." or "..". */
+static bool is_dots(struct str path, size_t at)
+{
+    return behind_dots(path, at) == '/';
 }
 
 /* Whether `path` is plainly normal, as nearly all are: no escape, and no dot or slash behind a slash. Without a branch
@@ -140,6 +148,8 @@ static enum uri_result normal_length(struct str path, size_t *length)
             break;
         case '/':
             i++;
+            if (behind_dots(path, i) == ';')
+                return URI_DOT_PARAMETER;
             if (i < path.length && (path.data[i] == '/' || (path.data[i] == '.' && is_dots(path, i)))) {
                 *length = i;
                 return URI_OK;
@@ -177,6 +187,8 @@ static enum uri_result end_segment(struct writer *writer)
 {
     const char *segment = writer->out + writer->segment;
     size_t length = writer->length - writer->segment;
+    if (behind_dots((struct str){segment, length}, 0) == ';')
+        return URI_DOT_PARAMETER;
     if (length == 1 && segment[0] == '.') {
         writer->length = writer->segment;
     } else if (length == 2 && segment[0] == '.' && segment[1] == '.') {
@@ -261,6 +273,7 @@ const char *uri_result_text(enum uri_result result)
         [URI_BAD_BYTE] = "a byte is not allowed there and must be percent-encoded",
         [URI_ENCODED] = "an encoded slash, backslash or NUL is not accepted",
         [URI_ABOVE_ROOT] = "the path leads above the root",
+        [URI_DOT_PARAMETER] = "a dot segment with a parameter is not accepted",
         [URI_NO_SLASH] = "the path does not begin with a slash",
         [URI_TOO_LONG] = "it is too long",
     };

@@ -6,11 +6,12 @@
 
 enum uri_result {
     URI_OK,
-    URI_BAD_ESCAPE, /* % without two hexadecimal digits */
-    URI_BAD_BYTE,   /* a control, a space, a byte from 0x80, or one of " < > [ ] ^ { | } ` or backslash */
-    URI_ENCODED,    /* %2F, %5C or %00: read differently by different programs */
-    URI_ABOVE_ROOT, /* .. that leaves the root */
-    URI_NO_SLASH,   /* a path that doesn't start with / */
+    URI_BAD_ESCAPE,    /* % without two hexadecimal digits */
+    URI_BAD_BYTE,      /* a control, a space, a byte from 0x80, or one of " < > [ ] ^ { | } ` or backslash */
+    URI_ENCODED,       /* %2F, %5C or %00: read differently by different programs */
+    URI_ABOVE_ROOT,    /* .. that leaves the root */
+    URI_DOT_PARAMETER, /* a segment ".;…" or "..;…": some drop the parameter and then resolve the dots */
+    URI_NO_SLASH,      /* a path that doesn't start with / */
     URI_TOO_LONG,
 };
 

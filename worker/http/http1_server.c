@@ -81,7 +81,8 @@ static void finish(struct http1_server *server)
 {
     struct exchange *exchange = &server->exchange;
     server->service->events->on_sent(exchange);
-    if (!server->keep_alive && exchange->body_done) {
+    bool unread = !exchange->body_done || connection_has_unread(&server->connection);
+    if (!server->keep_alive && !unread) {
         http1_server_close(server, false);
     } else if (!server->keep_alive) {
         service_arena_give(server->service, &exchange->arena);

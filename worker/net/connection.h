@@ -78,6 +78,13 @@ bool connection_flush(struct connection *connection);
 void connection_stop(struct connection *connection);
 void connection_start(struct connection *connection);
 
+/* Whether the peer was seen to send while reading is stopped: closing now would reset the connection, and cost the peer
+ * what it hasn't read yet. */
+static inline bool connection_has_unread(const struct connection *connection)
+{
+    return connection->held_length > 0 || !(connection->source.events & EPOLLIN);
+}
+
 /* Milliseconds from now; on_timeout then. */
 static inline void connection_timeout(struct connection *connection, uint64_t ms)
 {
