@@ -7,22 +7,36 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "shared/base/digits.h"
 #include "shared/base/scan.h"
 
 static const char hex_digits[] = "0123456789abcdef";
 
+const char digits_pairs[201] =
+    "0001020304050607080910111213141516171819202122232425262728293031323334353637383940414243444546474849"
+    "5051525354555657585960616263646566676869707172737475767778798081828384858687888990919293949596979899";
+
+static unsigned digit_count(uint64_t value)
+{
+    unsigned count = 1;
+    for (; value >= 10000; value /= 10000)
+        count += 4;
+    return count + (value >= 10) + (value >= 100) + (value >= 1000);
+}
+
 void buf_u64(struct buf *buf, uint64_t value)
 {
-    unsigned digits = 1;
-    for (uint64_t rest = value; rest >= 10; rest /= 10)
-        digits++;
-    if (digits > buf->size - buf->length) {
+    unsigned count = digit_count(value);
+    if (count > buf->size - buf->length) {
         buf->overflow = true;
         return;
     }
-    buf->length += digits;
-    for (char *at = buf->data + buf->length; digits; digits--, value /= 10)
-        *--at = (char)('0' + value % 10);
+    buf->length += count;
+    char *at = buf->data + buf->length;
+    for (; value >= 10; value /= 100, count -= 2)
+        memcpy(at -= 2, digits_pairs + 2 * (value % 100), 2);
+    if (count)
+        *--at = (char)('0' + value);
 }
 
 void buf_hex(struct buf *buf, uint64_t value, unsigned digits)

@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+#include "shared/base/digits.h"
+
 struct date {
     unsigned year, month, day; /* month and day from 1 */
     unsigned weekday;          /* 0: Sunday */
@@ -34,23 +36,17 @@ static struct date date_of(uint64_t wall_ns)
     return date;
 }
 
-static void put(char *at, unsigned value, unsigned digits)
-{
-    for (unsigned i = digits; i-- > 0; value /= 10)
-        at[i] = (char)('0' + value % 10);
-}
-
 void clock_rfc3339(uint64_t wall_ns, char out[CLOCK_RFC3339_SIZE])
 {
     struct date date = date_of(wall_ns);
     memcpy(out, "0000-00-00T00:00:00.000Z", CLOCK_RFC3339_SIZE);
-    put(out, date.year, 4);
-    put(out + 5, date.month, 2);
-    put(out + 8, date.day, 2);
-    put(out + 11, date.hour, 2);
-    put(out + 14, date.minute, 2);
-    put(out + 17, date.second, 2);
-    put(out + 20, date.millisecond, 3);
+    digits_put(out, date.year, 4);
+    digits_put(out + 5, date.month, 2);
+    digits_put(out + 8, date.day, 2);
+    digits_put(out + 11, date.hour, 2);
+    digits_put(out + 14, date.minute, 2);
+    digits_put(out + 17, date.second, 2);
+    digits_put(out + 20, date.millisecond, 3);
 }
 
 void clock_http(uint64_t wall_ns, char out[CLOCK_HTTP_SIZE])
@@ -60,12 +56,12 @@ void clock_http(uint64_t wall_ns, char out[CLOCK_HTTP_SIZE])
     struct date date = date_of(wall_ns);
     memcpy(out, "Day, 00 Mon 0000 00:00:00 GMT", CLOCK_HTTP_SIZE);
     memcpy(out, days + 3 * date.weekday, 3);
-    put(out + 5, date.day, 2);
+    digits_put(out + 5, date.day, 2);
     memcpy(out + 8, months + 3 * (date.month - 1), 3);
-    put(out + 12, date.year, 4);
-    put(out + 17, date.hour, 2);
-    put(out + 20, date.minute, 2);
-    put(out + 23, date.second, 2);
+    digits_put(out + 12, date.year, 4);
+    digits_put(out + 17, date.hour, 2);
+    digits_put(out + 20, date.minute, 2);
+    digits_put(out + 23, date.second, 2);
 }
 
 /* Days from 1970-01-01 to a date of the years from 1970: date_of(), backwards. */

@@ -1,7 +1,11 @@
 /* Appending to memory of a fixed size: bounds, numbers, escapes. */
 #include "tests/unit/unit.h"
 
+#include <inttypes.h>
+#include <stdio.h>
+
 #include "shared/base/buf.h"
+#include "shared/base/digits.h"
 
 static char memory[256];
 
@@ -123,6 +127,29 @@ static void test_escaped(void **state)
     assert_false(buf.overflow);
 }
 
+/* Every number of digits, and the numbers around where it changes. */
+static void test_all_widths(void **state)
+{
+    (void)state;
+    char text[32], expected[32];
+    for (uint64_t power = 1; power; power = power > UINT64_MAX / 10 ? 0 : power * 10)
+        for (uint64_t value = power - 1; value <= power + 101; value++) {
+            struct buf buf = buf_on(text, sizeof text);
+            buf_u64(&buf, value);
+            snprintf(expected, sizeof expected, "%" PRIu64, value);
+            assert_str(buf_str(&buf), expected);
+            buf = buf_on(text, strlen(expected) - 1);
+            buf_u64(&buf, value);
+            assert_true(buf.overflow && buf.length == 0);
+        }
+    for (unsigned count = 1; count <= 9; count++) {
+        digits_put(text, 123456789, count);
+        assert_str(((struct str){text, count}), "123456789" + 9 - count);
+        digits_put(text, 7, count);
+        assert_str(((struct str){text, count}), "000000007" + 9 - count);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -131,6 +158,7 @@ int main(void)
         cmocka_unit_test(test_printf),
         cmocka_unit_test(test_json),
         cmocka_unit_test(test_escaped),
+        cmocka_unit_test(test_all_widths),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

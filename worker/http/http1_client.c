@@ -64,7 +64,7 @@ static void fail(struct http1_client *client, enum client_failure failure, const
         client->events->on_failed(owner, failure, detail);
 }
 
-/* What is waited for now, and how long. While the owner has stopped the answer, or is to bring more
+/* What is waited for at present, and how long. While the owner has stopped the answer, or is to bring more
  * of the request, it is not the endpoint that is waited for. */
 static void set_timer(struct http1_client *client)
 {

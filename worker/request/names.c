@@ -1,5 +1,6 @@
 /* names: what ${…} may say of a request. */
 #include "shared/base/clock.h"
+#include "shared/base/digits.h"
 #include "worker/codec/uri.h"
 #include "worker/request/request.h"
 
@@ -95,17 +96,11 @@ static struct str number(uint64_t value, struct buf *scratch)
     return (struct str){scratch->data + from, scratch->length - from};
 }
 
-static void put_digits(char *at, unsigned value, unsigned digits)
-{
-    for (; digits; digits--, value /= 10)
-        at[digits - 1] = (char)('0' + value % 10);
-}
-
 void request_add_seconds(uint64_t ns, struct buf *out)
 {
     char micros[] = ".000000";
     buf_u64(out, ns / NS_PER_SECOND);
-    put_digits(micros + 1, (unsigned)(ns % NS_PER_SECOND / 1000), 6);
+    digits_put(micros + 1, (unsigned)(ns % NS_PER_SECOND / 1000), 6);
     buf_add(out, micros, 7);
 }
 
@@ -164,7 +159,7 @@ void request_add_time(const struct request *request, struct buf *out)
         worker->time_second = second;
     }
     memcpy(text, worker->time, sizeof text);
-    put_digits(text + sizeof "0000-00-00T00:00:00",
+    digits_put(text + sizeof "0000-00-00T00:00:00",
                (unsigned)(request->started_wall % NS_PER_SECOND / NS_PER_MS), 3);
     buf_add(out, text, sizeof text - 1);
 }
