@@ -77,16 +77,14 @@ struct exchange {
     void *owner;
     struct arena *arena;
     struct request_head *head;
-    unsigned refusal; /* a status, or 0 */
+    unsigned refusal;      /* a status, or 0 */
+    bool body_done;        /* the request's body was read to its end */
+    bool response_started; /* respond() was called */
     const char *refusal_detail;
     const char *gone; /* for logs: a word */
     const struct address *peer;
     const void *listener; /* what the acceptor was tagged with */
     uint64_t bytes_in;    /* of this request: head and body */
-    uint64_t
-        bytes_out;  /* of this answer: head and body, as the kernel took them; right at on_sent and on_gone */
-    bool body_done; /* the request's body was read to its end */
-    bool response_started; /* respond() was called */
 };
 
 /* An arena for an exchange, and back. */
