@@ -14,15 +14,19 @@ static void on_event(struct source *source, uint32_t events);
 
 static void join(struct acceptor *acceptor)
 {
+    struct loop *loop = acceptor->net->loop;
     if (acceptor->in_loop || acceptor->closed)
         return;
-    timer_clear(&acceptor->net->loop->timers, &acceptor->retry);
+    timer_clear(&loop->timers, &acceptor->retry);
     acceptor->source.on_event = on_event; /* leaving took it away */
     /* EPOLLEXCLUSIVE: a new connection wakes one process, not all. */
-    if (loop_add(acceptor->net->loop, &acceptor->source, EPOLLIN | EPOLLEXCLUSIVE) == 0)
+    if (loop_add(loop, &acceptor->source, EPOLLIN | EPOLLEXCLUSIVE) == 0) {
         acceptor->in_loop = true;
-    else
-        log_error("can't watch a listener: %s", strerror(errno));
+        return;
+    }
+    /* The user's watches or the kernel's memory are used up: by others perhaps, so no end of ours would tell. */
+    log_error("can't watch a listener: %s; trying again", strerror(errno));
+    timer_set(&loop->timers, &acceptor->retry, loop->now_ms + RETRY_EXHAUSTED_MS);
 }
 
 /* `retry_ms` 0: until it is told. */
@@ -49,9 +53,9 @@ static int accept_one(struct acceptor *acceptor)
     }
     if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
         return acceptor->events->on_exhausted(acceptor, errno) ? 1 : -1;
-    if (errno == ECONNABORTED || errno == EINTR || errno == EPROTO)
-        return 1; /* gone before it was accepted; there may be others */
-    return 0;     /* taken by another worker */
+    if (errno == EAGAIN)
+        return 0; /* taken by another worker */
+    return 1; /* gone before it was accepted, or the network's error is told here (accept(2)): there may be others */
 }
 
 static void on_event(struct source *source, uint32_t events)
@@ -70,14 +74,13 @@ static void on_retry(struct timer *timer)
     join(CONTAINER_OF(timer, struct acceptor, retry));
 }
 
-int acceptor_open(struct acceptor *acceptor, struct net *net, int fd, const struct acceptor_events *events)
+void acceptor_open(struct acceptor *acceptor, struct net *net, int fd, const struct acceptor_events *events)
 {
     acceptor->source = (struct source){.fd = fd, .on_event = on_event};
     acceptor->net = net;
     acceptor->events = events;
     timer_init(&acceptor->retry, on_retry);
     join(acceptor);
-    return acceptor->in_loop ? 0 : -1;
 }
 
 void acceptor_resume(struct acceptor *acceptor)

@@ -34,8 +34,8 @@ struct acceptor {
     bool in_loop, closed;
 };
 
-/* Takes over a listening socket. 0, or -1 with errno. */
-int acceptor_open(struct acceptor *acceptor, struct net *net, int fd, const struct acceptor_events *events);
+/* Takes over a listening socket. Where it can't be watched now it is later. */
+void acceptor_open(struct acceptor *acceptor, struct net *net, int fd, const struct acceptor_events *events);
 
 /* There may be room again. */
 void acceptor_resume(struct acceptor *acceptor);

@@ -277,9 +277,8 @@ void accepting_init(struct accepting *accepting, struct worker *worker, struct a
 void accepting_start(struct accepting *accepting, const struct bound *bound, unsigned count)
 {
     for (unsigned i = 0; i < count; i++)
-        if (acceptor_open(&accepting->gates[i].acceptor, &accepting->worker->net, bound[i].fd,
-                          &acceptor_events) == 0)
-            accepting->gate_count = i + 1;
+        acceptor_open(&accepting->gates[i].acceptor, &accepting->worker->net, bound[i].fd, &acceptor_events);
+    accepting->gate_count = count;
 }
 
 void accepting_finish(struct accepting *accepting)
