@@ -413,6 +413,12 @@ class Clients(Pair):
         self.assertEqual(client.answer(informational=True).status, 100)
         return True
 
+    def leave_in_the_rest(self, client):
+        """The answer came early: what is left of the body is only read past."""
+        client.send("POST /ok HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\n12345")
+        got = client.answer()
+        self.assertEqual((got.status, got.get("Connection")), (200, None))
+
     def leave_waiting(self, client):
         client.send_head("GET", "/wait")
         return True
@@ -434,7 +440,8 @@ class Clients(Pair):
     def test_leaves(self):
         """In each phase, by FIN and by RST: the origin's connection goes with it, and nothing is left in the worker."""
         origin = self.origin_of_leavers()
-        gateway = self.proxy(origin.text, upstream="keepalive = { idle = 0; };" + PATIENT, extra='client = { header_timeout = "1m"; };')
+        gateway = self.proxy(origin.text, upstream="keepalive = { idle = 0; };" + PATIENT, 
+                             extra='client = { header_timeout = "1m"; max_per_address = 20; };')
         (worker,) = gateway.wait_processes("worker", 1)
         phases = [getattr(self, name) for name in sorted(dir(self)) if name.startswith("leave_")]
 
@@ -459,7 +466,12 @@ class Clients(Pair):
         wait_until(settled, f"no connection and no request to be left: {gateway.status()}")
         self.assertEqual(descriptors(worker), before)
         self.assertEqual(gateway.status()["stats"]["aborted"], aborted)
-        self.assertEqual(gateway.get("/ok").body, b"ok")
+        # The address has all of its room again, and no more than that.
+        again = [gateway.client() for _ in range(20)]
+        self.assertEqual([client.request("GET", "/ok").body for client in again], [b"ok"] * len(again))
+        self.problem(gateway.get("/ok"), 429)
+        for client in again:
+            client.close()
 
     def test_leaves_while_a_connection_is_made(self):
         with socket.socket() as full:
