@@ -88,11 +88,26 @@ class Case(unittest.TestCase):
         origin.close()
         self.assertEqual(origin.errors, [], "what the gateway sent to the origin")
 
-    def nginx(self, body="hello"):
+    def program(self, name, port, config, *command):
+        """A server of Debian's, started by `command` and the path of its configuration, that listens on the port."""
+        program = Program(os.path.join(self.folder, name), config, command)
+        self.addCleanup(program.stop)
+        program.wait(port)
+
+    def run_nginx(self, port, config, name="nginx"):
+        """An nginx with these blocks, in a folder of that name."""
+        self.program(name, port, f"""
+            {'user root;' if os.geteuid() == 0 else ''} daemon off; master_process off; pid nginx.pid; error_log error.log;
+            {config}
+            """, "nginx", "-p", os.path.join(self.folder, name), "-e", "error.log", "-c")
+
+    def nginx(self, body="hello", name="nginx"):
         """The port of an nginx that answers everything with `body`, for load."""
-        server = Nginx(self.folder, body)
-        self.addCleanup(server.stop)
-        return server.port
+        port = free_port()
+        self.run_nginx(port, f"""events {{ worker_connections 4096; }}
+            http {{ {NGINX_HTTP} keepalive_requests 1000000000; keepalive_timeout 1h;
+                server {{ listen 127.0.0.1:{port} backlog=4096; location / {{ return 200 "{body}"; }} }} }}""", name)
+        return port
 
     def problem(self, message, status, says=""):
         """Checks that an answer is problem details (RFC 9457) with that status."""
@@ -329,8 +344,8 @@ class Gateway:
     def get(self, target, **options):
         return get(self.port, target, **options)
 
-    def client(self, port=None):
-        return Client(port or self.port)
+    def client(self, port=None, source=None):
+        return Client(port or self.port, source=source)
 
 
 def children(pid):
@@ -384,36 +399,47 @@ def descriptors(pid):
     return len(os.listdir(f"/proc/{pid}/fd"))
 
 
-class Nginx:
-    """An nginx that answers everything with one body, as the backend for load."""
+def no_more_descriptors(pid):
+    """From now on the process gets no descriptor besides those that it has. Only its own user may do that."""
+    held = {int(name) for name in os.listdir(f"/proc/{pid}/fd")}
+    most = min(set(range(len(held) + 1)) - held)  # the next one that it would get
+    with open(f"/proc/{pid}/status", encoding="utf-8") as file:
+        said = dict(line.split(":", 1) for line in file.read().splitlines())
+    user, group = int(said["Uid"].split()[0]), int(said["Gid"].split()[0])
+    us = {} if os.geteuid() == user else {"user": user, "group": group, "extra_groups": []}
+    subprocess.run(["prlimit", f"--pid={pid}", f"--nofile={most}:{most}"], check=True, **us)
 
-    def __init__(self, folder, body):
-        self.port = free_port()
-        self.folder = os.path.join(folder, "nginx")
-        os.makedirs(self.folder, exist_ok=True)
-        config = os.path.join(self.folder, "nginx.conf")
-        with open(config, "w", encoding="utf-8") as file:
-            file.write(f"""
-                {'user root;' if os.geteuid() == 0 else ''} daemon off; master_process off; pid nginx.pid;
-                error_log error.log; events {{ worker_connections 4096; }}
-                http {{ access_log off; keepalive_requests 1000000000; keepalive_timeout 1h;
-                    client_body_temp_path body; proxy_temp_path proxy; fastcgi_temp_path fastcgi;
-                    uwsgi_temp_path uwsgi; scgi_temp_path scgi;
-                    server {{ listen 127.0.0.1:{self.port} backlog=4096; location / {{ return 200 "{body}"; }} }} }}
-                """)
-        with open(os.path.join(self.folder, "output"), "wb") as output:
-            self.process = subprocess.Popen(["nginx", "-p", self.folder, "-c", config], stdin=subprocess.DEVNULL,
-                                            stdout=output, stderr=output)
-        wait_until(self.answers, "nginx")
 
-    def answers(self):
-        if self.process.poll() is not None:
-            with open(os.path.join(self.folder, "output"), encoding="utf-8") as file:
-                raise AssertionError("nginx ended: " + file.read())
-        try:
-            return get(self.port, "/").status == 200
-        except OSError:
-            return False
+# What every nginx with an http block needs, so that it keeps its files in its own folder.
+NGINX_HTTP = """access_log off; client_body_temp_path body; proxy_temp_path proxy; fastcgi_temp_path fastcgi;
+    uwsgi_temp_path uwsgi; scgi_temp_path scgi;"""
+
+
+class Program:
+    """A server that isn't ours, with a configuration of ours, in a folder of its own."""
+
+    def __init__(self, folder, config, command):
+        os.makedirs(folder, exist_ok=True)
+        path = os.path.join(folder, "test.conf")
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(config)
+        self.output = os.path.join(folder, "output")
+        with open(self.output, "wb") as output:
+            self.process = subprocess.Popen([*command, path], stdin=subprocess.DEVNULL, stdout=output, stderr=output,
+                                            cwd=folder)
+
+    def wait(self, port):
+        """Until it listens there."""
+        def listening():
+            if self.process.poll() is not None:
+                with open(self.output, encoding="utf-8", errors="replace") as file:
+                    raise AssertionError("it ended: " + file.read())
+            try:
+                Client(port).close()
+                return True
+            except OSError:
+                return False
+        wait_until(listening, f"port {port}")
 
     def stop(self):
         self.process.terminate()

@@ -5,7 +5,7 @@ import struct
 import threading
 
 from gatehouse import Case
-from peers import Origin, Reader
+from peers import Origin, Reader, answer
 
 ALL = '{ name = "a"; routes = ( { match = { prefix = "/"; }; proxy = { upstream = "origin"; }; } ); }'
 
@@ -39,6 +39,20 @@ class RawOrigin:
     def close(self):
         self.sock.shutdown(socket.SHUT_RDWR)
         self.sock.close()
+
+
+class Headers(RawOrigin):
+    """An origin that wants a header of the PROXY protocol on each connection; `got`: what `read(reader)` made of them."""
+
+    def __init__(self, read):
+        self.read, self.got = read, []
+        super().__init__(self.greeted)
+
+    def greeted(self, sock):
+        reader = Reader(sock)
+        self.got.append(self.read(reader))
+        while reader.message(True) is not None:
+            sock.sendall(answer(b"hello"))
 
 
 class Recorder(Reader):

@@ -124,9 +124,9 @@ class Reader:
 
 
 class Client:
-    """A connection to the gateway."""
+    """A connection to the gateway; `source`: from that address of this machine (127.x.y.z are all its own)."""
 
-    def __init__(self, address, timeout=PATIENCE):
+    def __init__(self, address, timeout=PATIENCE, source=None):
         if isinstance(address, int):
             address = ("127.0.0.1", address)
         if isinstance(address, str):
@@ -134,6 +134,8 @@ class Client:
         else:
             self.sock = socket.socket(socket.AF_INET6 if ":" in address[0] else socket.AF_INET)
         self.sock.settimeout(timeout)
+        if source:
+            self.sock.bind((source, 0))
         self.sock.connect(address)
         self.reader = Reader(self.sock)
 
@@ -179,9 +181,9 @@ class Client:
         return not select.select([self.sock], [], [], seconds)[0]
 
 
-def get(address, target, fields=(), method="GET", body=None, host="localhost"):
+def get(address, target, fields=(), method="GET", body=None, host="localhost", source=None):
     """One request on a connection of its own."""
-    with Client(address) as client:
+    with Client(address, source=source) as client:
         return client.request(method, target, [*fields, ("Connection", "close")], body, host)
 
 

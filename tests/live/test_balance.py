@@ -1,16 +1,13 @@
 """Which endpoint gets a request, how many connections each has, and who waits."""
 import collections
 import os
-import pwd
 import re
-import resource
 import signal
 import socket
 import threading
 
-from gatehouse import Case, Load, Nginx, answer, read_stat, wait_until
-
-ALL = '{ name = "a"; routes = ( { match = { prefix = "/"; }; proxy = { upstream = "origin"; }; } ); }'
+from gatehouse import Case, Load, answer, no_more_descriptors, read_stat, wait_until
+from pair import ALL
 
 
 class Gate:
@@ -317,7 +314,7 @@ class Balance(Case):
 
     def test_caps_under_load(self):
         """64 clients share 6 connections to real servers: every request is answered, over these."""
-        ports = [self.nginx(), self.other_nginx()]
+        ports = [self.nginx(), self.nginx(name="other")]
         for balance in ("round-robin", "p2c", "hash"):
             settings = 'hash = { by = "${id}"; };' if balance == "hash" else ""
             gateway = self.start([f"127.0.0.1:{port}" for port in ports], f"""balance = "{balance}"; {settings}
@@ -328,11 +325,6 @@ class Balance(Case):
             # When the clients leave, a call that they leave takes its connection with it.
             self.assertLessEqual(self.stat(gateway, "upstream_connections"), 6 + self.stat(gateway, "aborted"))
             gateway.stop()
-
-    def other_nginx(self):
-        server = Nginx(os.path.join(self.folder, "other"), "hello")
-        self.addCleanup(server.stop)
-        return server.port
 
     def test_waiter_gets_an_endpoint_that_is_up_again(self):
         """One endpoint is busy for long, the other refused a moment ago: it is tried again, though nobody else is done."""
@@ -445,17 +437,6 @@ class Balance(Case):
         gateway = self.start(["unix:" + path, origin.text], 'timeout = { connect = "200ms"; };')
         self.assertEqual({gateway.get("/").body for _ in range(3)}, {b"the other"})
 
-    def user(self):
-        """Ours: only of processes of our own user may we lower the limits."""
-        return pwd.getpwuid(os.geteuid()).pw_name if os.geteuid() == 0 else None
-
-    def no_more_descriptors(self, gateway):
-        """The one worker can't have another than those that it has. It must run as ourselves: only then may we say so."""
-        pid = gateway.wait_processes("worker", 1)[0]
-        held = {int(name) for name in os.listdir(f"/proc/{pid}/fd")}
-        limit = min(set(range(len(held) + 1)) - held)
-        resource.prlimit(pid, resource.RLIMIT_NOFILE, (limit, limit))
-
     def test_idle_connections_make_room_for_others(self):
         """More endpoints than the process may have descriptors, each of which would keep a connection."""
         origin = self.origin(address=("0.0.0.0", 0))
@@ -475,13 +456,13 @@ class Balance(Case):
     def test_no_descriptor_left(self):
         gate = Gate()
         origin = self.origin(gate)
-        gateway = self.start([origin.text], user=pwd.getpwuid(os.geteuid()).pw_name)
+        gateway = self.start([origin.text])
         first, second = gateway.client(), gateway.client()
         with first, second:
             first.send_head("GET", "/held")
             wait_until(lambda: gate.order, "the held one")
             wait_until(lambda: gateway.processes("worker")[0]["connections"] == 2, "both clients are accepted")
-            self.no_more_descriptors(gateway)
+            no_more_descriptors(gateway.wait_processes("worker", 1)[0])
             details = self.problem(second.request("GET", "/2"), 503, "no file descriptor")
             self.assertEqual(details["type"], "urn:gatehouse:problem:out-of-resources")
             gate.let(2)

@@ -1,18 +1,16 @@
 """The limits of client connections: each has its setting, its count, and its own answer or line in the log."""
-import os
 import select
 import socket
-import subprocess
 import threading
 
-from gatehouse import Case, answer, free_port, limit, wait_until
-from peers import Client, Reader
+from gatehouse import answer, free_port, limit, no_more_descriptors, wait_until
+from pair import Pair
+from peers import Client
 
 PING = '{ name = "a"; routes = ( { match = { path = "/"; }; respond = { status = 200; body = "pong"; }; } ); }'
-ALL = '{ name = "a"; routes = ( { match = { prefix = "/"; }; proxy = { upstream = "origin"; }; } ); }'
 
 
-class Limits(Case):
+class Limits(Pair):
     def serve(self, extra="", **settings):
         return self.gateway(workers=1, apis=PING, extra=extra, **settings)
 
@@ -82,22 +80,22 @@ class Limits(Case):
                 first.close()
                 self.assertEqual(third.answer().status, 200)
 
-    def from_address(self, address, port):
-        sock = socket.create_connection(("127.0.0.1", port), 10, (address, 0))
-        self.addCleanup(sock.close)
-        return sock
+    def from_address(self, address, gateway):
+        client = gateway.client(source=address)
+        self.addCleanup(client.close)
+        return client
 
-    def refused(self, sock, says="as many connections as it may have"):
+    def refused(self, client):
         """The answer comes by itself, whatever the client had in mind."""
-        self.problem(Reader(sock).message(False), 429, says)
-        sock.shutdown(socket.SHUT_WR)
-        self.assertEqual(sock.recv(1), b"")
+        self.problem(client.answer(), 429, "as many connections as it may have")
+        client.sock.shutdown(socket.SHUT_WR)
+        self.assertEqual(client.reader.to_end(), b"")
 
     def test_connections_of_an_address(self):
         gateway = self.serve('client = { max_per_address = 2; }; trusted_proxies = "127.0.0.9";')
         first, second = self.fill(gateway.port, 2)
         for number in range(1, 4):
-            self.refused(self.from_address("127.0.0.1", gateway.port))
+            self.refused(self.from_address("127.0.0.1", gateway))
             self.stat(gateway, "address_refused", number)
         gateway.wait_error(r"warning .*127\.0\.0\.1 has client\.max_per_address \(2\) connections")
         line = gateway.wait_access(5)[-1]
@@ -105,10 +103,8 @@ class Limits(Case):
         # Others have room; a trusted proxy is many clients.
         for address, count in (("127.0.0.2", 2), ("127.0.0.9", 10)):
             for _ in range(count):
-                sock = self.from_address(address, gateway.port)
-                sock.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
-                self.assertEqual(Reader(sock).message(False).status, 200)
-        self.refused(self.from_address("127.0.0.2", gateway.port))
+                self.assertEqual(self.from_address(address, gateway).request("GET", "/").status, 200)
+        self.refused(self.from_address("127.0.0.2", gateway))
         # Given back when it is closed; what was refused never counted.
         self.assertEqual(second.request("GET", "/").status, 200)
         for _ in range(5):
@@ -130,33 +126,27 @@ class Limits(Case):
         gateway.reload(listeners=f'{{ listen = "[::]:{gateway.port}"; proxy_protocol = "on"; }}')
 
         def connect(source, destination):
-            sock = self.from_address("127.0.0.1", gateway.port)
+            client = self.from_address("127.0.0.1", gateway)
             family = "TCP6" if ":" in source else "TCP4"
-            sock.sendall(f"PROXY {family} {source} {destination} 1 2\r\n".encode())
-            return sock
-
-        def served(sock):
-            sock.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
-            self.assertEqual(Reader(sock).message(False).status, 200)
+            client.send(f"PROXY {family} {source} {destination} 1 2\r\n")
+            return client
         for source, destination, same in (("192.0.2.1", "192.0.2.9", "192.0.2.1"), ("192.0.2.2", "192.0.2.9", "192.0.2.2"),
                                           ("2001:db8::1", "::1", "2001:db8::ffff:1"), ("2001:db8:0:1::1", "::1", "2001:db8:0:1::2")):
-            served(connect(source, destination))
+            self.assertEqual(connect(source, destination).request("GET", "/").status, 200)
             self.refused(connect(same, destination))
 
     def test_flood_of_an_address(self):
         """What is over the limit costs little, and others are served all the while."""
         gateway = self.serve("client = { max_per_address = 1; };")
         self.fill(gateway.port, 1)
-        flood = [self.from_address("127.0.0.1", gateway.port) for _ in range(300)]
+        flood = [self.from_address("127.0.0.1", gateway) for _ in range(300)]
         self.stat(gateway, "address_refused", 300)
         self.assertLessEqual(gateway.processes("worker")[0]["connections"], 65)
-        sock = self.from_address("127.0.0.2", gateway.port)
-        sock.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
-        self.assertEqual(Reader(sock).message(False).status, 200)
+        self.assertEqual(self.from_address("127.0.0.2", gateway).request("GET", "/").status, 200)
         self.assertLessEqual(gateway.errors().count("max_per_address"), 10)
-        self.assertGreaterEqual(sum(sock.recv(12) == b"HTTP/1.1 429" for sock in flood), 1)
-        for sock in flood:
-            sock.close()
+        self.assertGreaterEqual(sum(client.closed().startswith(b"HTTP/1.1 429") for client in flood), 1)
+        for client in flood:
+            client.close()
         wait_until(lambda: gateway.processes("worker")[0]["connections"] == 2, "the end of the flood")
 
     def test_requests_of_a_connection(self):
@@ -174,11 +164,6 @@ class Limits(Case):
             client.request("GET", "/", fields=[("Connection", "close")])
         self.assertEqual(gateway.status()["stats"]["last_requests"], 2)
 
-    def proxied(self, extra, serve=None):
-        origin = self.origin(serve)
-        gateway = self.gateway(workers=1, apis=ALL, extra=extra, upstreams=f'origin = {{ endpoints = ( "{origin.text}" ); }};')
-        return gateway, origin
-
     def drip(self, client, piece, pause, count):
         """Sends pieces until it is answered; how many it took."""
         for number in range(count):
@@ -188,7 +173,7 @@ class Limits(Case):
         return count
 
     def test_least_rate_of_a_body(self):
-        gateway, origin = self.proxied('client = { body_timeout = "10s"; least_rate = "1000"; least_rate_window = "500ms"; };')
+        gateway, origin = self.pair(extra='client = { body_timeout = "10s"; least_rate = "1000"; least_rate_window = "500ms"; };')
         for head, piece in ((b"Content-Length: 100000\r\n\r\n", b"x"), (b"Transfer-Encoding: chunked\r\n\r\n", b"1\r\nx\r\n")):
             with gateway.client() as client:
                 client.send(b"POST / HTTP/1.1\r\nHost: a\r\n" + head)
@@ -207,23 +192,16 @@ class Limits(Case):
     def test_body_that_the_upstream_holds_up(self):
         """The time in which nobody reads isn't the client's."""
         release = threading.Event()
-        sock = socket.socket()
-        self.addCleanup(sock.close)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 18)
-        sock.bind(("127.0.0.1", 0))
-        sock.listen(1)
 
-        def serve():
-            peer, _ = sock.accept()
-            with peer:
-                release.wait(20)
-                data = b""
-                while not data.endswith(b"\r\n0\r\n\r\n"):
-                    data = data[-10:] + peer.recv(1 << 20)
-                peer.sendall(answer(b"all of it"))
-        threading.Thread(target=serve, daemon=True).start()
-        gateway = self.gateway(workers=1, apis=ALL, upstreams='origin = { endpoints = ( "127.0.0.1:%d" ); };'
-                               % sock.getsockname()[1], extra="""client = { least_rate = "5M"; least_rate_window = "1s"; };""")
+        def serve(sock):
+            release.wait(20)
+            data = b""
+            while not data.endswith(b"\r\n0\r\n\r\n"):
+                data = data[-10:] + sock.recv(1 << 20)
+            sock.sendall(answer(b"all of it"))
+        origin = self.raw(serve)
+        origin.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 18)
+        gateway = self.proxy(origin.text, extra="""client = { least_rate = "5M"; least_rate_window = "1s"; };""")
         with gateway.client() as client:
             client.send(b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n")
             data, sent = b"10000\r\n" + b"x" * 65536 + b"\r\n", 0
@@ -257,8 +235,8 @@ class Limits(Case):
 
     def test_least_rate_of_an_answer(self):
         body = b"x" * 50_000_000
-        gateway, _ = self.proxied("""client = { send_timeout = "20s"; least_rate = "400K"; least_rate_window = "1s"; };""",
-                                  lambda request, sock: answer(body))
+        gateway, _ = self.pair(lambda request, sock: answer(body),
+                               extra='client = { send_timeout = "20s"; least_rate = "400K"; least_rate_window = "1s"; };')
         total, cut = self.read(gateway, 2000, 0.02)
         self.assertTrue(cut)
         self.assertLess(total, 1_000_000)
@@ -274,7 +252,7 @@ class Limits(Case):
 
     def test_stalled_reader(self):
         body = b"x" * 20_000_000
-        gateway, _ = self.proxied('client = { send_timeout = "300ms"; least_rate = "0"; };', lambda request, sock: answer(body))
+        gateway, _ = self.pair(lambda request, sock: answer(body), extra='client = { send_timeout = "300ms"; least_rate = "0"; };')
         with gateway.client() as client:
             client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
             client.send_head("GET", "/")
@@ -285,7 +263,7 @@ class Limits(Case):
     def test_slow_reader_is_not_stalled(self):
         """Where the kernel holds much of the answer, the socket takes no more for long; but the client moves."""
         body = b"x" * 4_000_000
-        gateway, _ = self.proxied('client = { send_timeout = "1s"; };', lambda request, sock: answer(body))
+        gateway, _ = self.pair(lambda request, sock: answer(body), extra='client = { send_timeout = "1s"; };')
         total, cut = self.read(gateway, 16384, 0.04)
         self.assertFalse(cut, total)
         self.assertGreater(total, len(body))
@@ -293,26 +271,17 @@ class Limits(Case):
 
     def test_client_that_leaves(self):
         body = b"x" * 20_000_000
-        gateway, _ = self.proxied("", lambda request, sock: answer(body))
+        gateway, _ = self.pair(lambda request, sock: answer(body))
         with gateway.client() as client:
             client.send_head("GET", "/")
             client.reader.head()
         self.assertEqual(gateway.wait_access(1)[0]["aborted"], "client")
 
-    def limit_files(self, pid, count):
-        """Of a process that runs: only its own user may do that."""
-        with open(f"/proc/{pid}/status", encoding="utf-8") as file:
-            said = dict(line.split(":", 1) for line in file.read().splitlines())
-        user, group = int(said["Uid"].split()[0]), int(said["Gid"].split()[0])
-        us = {} if os.geteuid() == user else {"user": user, "group": group, "extra_groups": []}
-        subprocess.run(["prlimit", f"--pid={pid}", f"--nofile={count}:{count}"], check=True, **us)
-
     def test_out_of_descriptors(self):
         gateway = self.serve()
         pid = gateway.processes("worker")[0]["pid"]
         clients = self.fill(gateway.port, 3)
-        used = {int(name) for name in os.listdir(f"/proc/{pid}/fd")}
-        self.limit_files(pid, min(set(range(len(used) + 1)) - used))  # the next one that it would get
+        no_more_descriptors(pid)
         with gateway.client() as waiting, gateway.client() as too:
             self.waits(waiting, gateway)
             gateway.wait_error("warning .*can't accept on listener main: Too many open files; waiting")
@@ -326,12 +295,11 @@ class Limits(Case):
         self.assertEqual(self.fill(gateway.port, 1)[0].request("GET", "/").status, 200)
 
     def test_idle_upstream_connections_give_way(self):
-        gateway, origin = self.proxied("")
+        gateway, origin = self.pair()
         pid = gateway.processes("worker")[0]["pid"]
         clients = self.fill(gateway.port, 2)
         self.assertEqual(origin.connections, 1)
-        used = {int(name) for name in os.listdir(f"/proc/{pid}/fd")}
-        self.limit_files(pid, min(set(range(len(used) + 1)) - used))
+        no_more_descriptors(pid)
         with gateway.client() as more:
             more.send_head("GET", "/")
             self.problem(more.answer(), 503, "descriptor")  # it was let in, and there is none for the upstream

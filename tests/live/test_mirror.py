@@ -3,7 +3,7 @@ import os
 import threading
 
 from gatehouse import Case, Load, answer, command, wait_until
-from test_proxy_protocol import Headers
+from pair import Headers
 
 
 class Mirror(Case):

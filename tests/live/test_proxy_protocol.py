@@ -1,16 +1,13 @@
 """The PROXY protocol (HAProxy's proxy-protocol.txt): headers by hand, real senders in front, real receivers behind."""
-import contextlib
 import os
 import socket
 import struct
-import subprocess
-import threading
 
-from gatehouse import DEADLINE, Case, answer, free_port, wait_until
-from peers import Client, Reader, get
+from gatehouse import NGINX_HTTP, Case, free_port, wait_until
+from pair import ALL, Headers
+from peers import get
 
 SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
-ALL = '{ name = "a"; routes = ( { match = { prefix = "/"; }; proxy = { upstream = "origin"; }; } ); }'
 
 
 def v1(source, destination="10.9.9.9", ports=(1234, 80)):
@@ -41,75 +38,8 @@ def read_v2(reader):
             struct.unpack(">HH", data[2 * size:2 * size + 4]))
 
 
-class Headers:
-    """An origin that wants a header of the PROXY protocol on each connection, and keeps them."""
-
-    def __init__(self, read):
-        self.read, self.got, self.connections = read, [], 0
-        self.sock = socket.socket()
-        self.sock.bind(("127.0.0.1", 0))
-        self.sock.listen(64)
-        self.text = "127.0.0.1:%d" % self.sock.getsockname()[1]
-        threading.Thread(target=self.run, daemon=True).start()
-
-    def run(self):
-        while True:
-            try:
-                sock, _ = self.sock.accept()
-            except OSError:
-                return
-            self.connections += 1
-            threading.Thread(target=self.one, args=(sock,), daemon=True).start()
-
-    def one(self, sock):
-        reader = Reader(sock)
-        with sock:
-            try:
-                self.got.append(self.read(reader))
-                while reader.message(True) is not None:
-                    sock.sendall(answer(b"hello"))
-            except (OSError, EOFError):
-                pass
-
-    def close(self):
-        self.sock.shutdown(socket.SHUT_RDWR)
-        self.sock.close()
-
-
-class Program:
-    """A server of Debian's with a configuration of ours, on one port; stopped at the test's end."""
-
-    def __init__(self, case, name, config, command):
-        folder = os.path.join(case.folder, name)
-        os.makedirs(folder, exist_ok=True)
-        path = os.path.join(folder, name + ".conf")
-        with open(path, "w", encoding="utf-8") as file:
-            file.write(config)
-        self.output = os.path.join(folder, "output")
-        with open(self.output, "wb") as output:
-            self.process = subprocess.Popen([*command, path], stdin=subprocess.DEVNULL, stdout=output, stderr=output,
-                                            cwd=folder)
-        case.addCleanup(self.stop)
-
-    def wait(self, port):
-        def listening():
-            if self.process.poll() is not None:
-                with open(self.output, encoding="utf-8", errors="replace") as file:
-                    raise AssertionError("it ended: " + file.read())
-            try:
-                socket.create_connection(("127.0.0.1", port)).close()
-                return True
-            except OSError:
-                return False
-        wait_until(listening, f"port {port}")
-
-    def stop(self):
-        self.process.terminate()
-        self.process.wait(DEADLINE)
-
-
 def haproxy(case, port, body):
-    program = Program(case, "haproxy", f"""
+    case.program("haproxy", port, f"""
         global
             maxconn 100
         defaults
@@ -117,23 +47,7 @@ def haproxy(case, port, body):
             timeout client 20s
             timeout server 20s
         {body.rstrip()}
-        """.rstrip() + "\n", ["haproxy", "-db", "-f"])
-    program.wait(port)
-
-
-def nginx(case, port, body):
-    program = Program(case, "nginx", f"""
-        {'user root;' if os.geteuid() == 0 else ''} daemon off; master_process off; pid nginx.pid; error_log error.log;
-        {body}
-        """, ["nginx", "-p", os.path.join(case.folder, "nginx"), "-e", "error.log", "-c"])
-    program.wait(port)
-
-
-def from_address(address, port, target="/"):
-    """One request from that address of this machine: 127.x.y.z are all its own."""
-    with socket.create_connection(("127.0.0.1", port), timeout=10, source_address=(address, 0)) as sock:
-        sock.sendall(f"GET {target} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n".encode())
-        return Reader(sock).message(False)
+        """.rstrip() + "\n", "haproxy", "-db", "-f")
 
 
 class Receiving(Case):
@@ -237,19 +151,18 @@ class Receiving(Case):
         with gateway.client() as client:  # a client that says it is a proxy
             client.send(v1("192.0.2.1"))
             self.problem(client.request("GET", "/"), 501, "invalid HTTP method")
-        with Client(("127.0.0.1", gateway.port)) as client:
+        with gateway.client() as client:
             client.send(v2("192.0.2.1"))
             self.problem(client.answer(), 400)
         self.assertEqual(gateway.status()["stats"]["proxy_refused"], 0)
-        with socket.create_connection(("127.0.0.1", gateway.port), 10, ("127.0.0.9", 0)) as sock:
-            sock.sendall(v1("192.0.2.1") + b"GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 1.2.3.4\r\n\r\n")
-            self.assertEqual(Reader(sock).message(False).status, 200)
+        with gateway.client(source="127.0.0.9") as client:
+            client.send(v1("192.0.2.1"))
+            self.assertEqual(client.request("GET", "/", [("X-Forwarded-For", "1.2.3.4")]).status, 200)
         # The client is the header's, and nobody trusts that one.
         self.assertEqual(self.client_seen(), ["192.0.2.1"])
-        with socket.create_connection(("127.0.0.1", gateway.port), 10, ("127.0.0.9", 0)) as sock:
-            sock.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
-            with contextlib.suppress(ConnectionResetError):
-                self.assertEqual(sock.recv(1000), b"")
+        with gateway.client(source="127.0.0.9") as client:
+            client.send_head("GET", "/")
+            self.assertEqual(client.closed(), b"")
         wait_until(lambda: gateway.status()["stats"]["proxy_refused"] == 1, "the count")
 
     def test_drained_while_the_header_is_awaited(self):
@@ -269,12 +182,12 @@ class Receiving(Case):
 
     def test_nginx_sends(self):
         gateway, port = self.serve(), free_port()
-        nginx(self, port, f"""
+        self.run_nginx(port, f"""
             load_module /usr/lib/nginx/modules/ngx_stream_module.so;
             events {{ }}
             stream {{ server {{ listen 127.0.0.1:{port}; proxy_pass 127.0.0.1:{gateway.port}; proxy_protocol on; }} }}
             """)
-        self.assertEqual(from_address("127.0.0.7", port).status, 200)
+        self.assertEqual(get(port, "/", source="127.0.0.7").status, 200)
         self.assertEqual(self.client_seen(), ["127.0.0.7"])
 
     def test_haproxy_sends(self):
@@ -290,7 +203,7 @@ class Receiving(Case):
             server gateway 127.0.0.1:{gateway.port} {send}""" for number, (port, send) in enumerate(zip(ports, sends))))
         for number, port in enumerate(ports):
             address = f"127.0.0.{number + 20}"
-            self.assertEqual(from_address(address, port).status, 200, sends[number])
+            self.assertEqual(get(port, "/", source=address).status, 200, sends[number])
             self.assertEqual(self.client_seen(), [address], sends[number])
         self.assertEqual(gateway.status()["stats"]["proxy_refused"], 0)
 
@@ -320,10 +233,9 @@ class Sending(Case):
     def test_binary(self):
         origin = self.headers(read_v2)
         gateway = self.serve("v2", origin.text)
-        with socket.create_connection(("127.0.0.1", gateway.port), 10, ("127.0.0.5", 0)) as sock:
-            sock.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
-            self.assertEqual(Reader(sock).message(False).status, 200)
-            ports = (sock.getsockname()[1], gateway.port)
+        with gateway.client(source="127.0.0.5") as client:
+            self.assertEqual(client.request("GET", "/").status, 200)
+            ports = (client.sock.getsockname()[1], gateway.port)
         self.assertEqual(origin.got, [(1, 0x11, "127.0.0.5", "127.0.0.1", ports)])
 
     def test_ipv6_and_unix_clients(self):
@@ -369,7 +281,7 @@ class Sending(Case):
             proxy = { upstream = "origin"; }; mirror = "shadow"; } ); }""", upstreams=f"""
             origin = {{ endpoints = ( "{origin.text}" ); }};
             shadow = {{ endpoints = ( "{shadow.text}" ); proxy_protocol = "v2"; }};""")
-        self.assertEqual(from_address("127.0.0.4", gateway.port).status, 200)
+        self.assertEqual(gateway.get("/", source="127.0.0.4").status, 200)
         got = wait_until(lambda: shadow.got, "the copy")[0]
         self.assertEqual(got[:4] + (got[4][1],), (1, 0x11, "127.0.0.4", "127.0.0.1", gateway.port))
 
@@ -383,22 +295,20 @@ class Sending(Case):
             """)
         for version in ("v1", "v2"):
             gateway = self.serve(version, f"127.0.0.1:{port}")
-            with socket.create_connection(("127.0.0.1", gateway.port), 10, ("127.0.0.6", 0)) as sock:
-                sock.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
-                expected = f"127.0.0.6 {sock.getsockname()[1]} 127.0.0.1 {gateway.port}"
-                self.assertEqual(Reader(sock).message(False).body.decode(), expected)
+            with gateway.client(source="127.0.0.6") as client:
+                expected = f"127.0.0.6 {client.sock.getsockname()[1]} 127.0.0.1 {gateway.port}"
+                self.assertEqual(client.request("GET", "/").body.decode(), expected)
             gateway.stop()
 
     def test_nginx_receives(self):
         port = free_port()
-        nginx(self, port, f"""
+        self.run_nginx(port, f"""
             events {{ }}
-            http {{ access_log off; client_body_temp_path body; proxy_temp_path proxy; fastcgi_temp_path fastcgi;
-                uwsgi_temp_path uwsgi; scgi_temp_path scgi;
+            http {{ {NGINX_HTTP}
                 server {{ listen 127.0.0.1:{port} proxy_protocol; location / {{
                     return 200 "$proxy_protocol_addr $proxy_protocol_server_port"; }} }} }}
             """)
         for version in ("v1", "v2"):
             gateway = self.serve(version, f"127.0.0.1:{port}")
-            self.assertEqual(from_address("127.0.0.8", gateway.port).body.decode(), f"127.0.0.8 {gateway.port}")
+            self.assertEqual(gateway.get("/", source="127.0.0.8").body.decode(), f"127.0.0.8 {gateway.port}")
             gateway.stop()
