@@ -3,10 +3,10 @@
  */
 #include "worker/http/http1_server.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "shared/base/log.h"
 #include "worker/http/http1_server_state.h"
 
 enum {
@@ -419,7 +419,7 @@ static struct http1_server *open_server(struct http_service *service, int fd, co
     struct http1_server *server = malloc(sizeof *server);
     if (!server) {
         close(fd);
-        log_error("no memory for a connection");
+        errno = ENOMEM;
         return NULL;
     }
     memset(&server->exchange, 0, sizeof server->exchange);
@@ -431,8 +431,9 @@ static struct http1_server *open_server(struct http_service *service, int fd, co
     server->exchange.peer = &server->peer;
     server->exchange.listener = listener;
     if (connection_adopt(&server->connection, service->net, fd, &connection_events) < 0) {
-        log_error("can't watch a connection: %m");
+        int saved = errno;
         free(server);
+        errno = saved;
         return NULL;
     }
     list_push_back(&service->connections, &server->connection.link);

@@ -5,7 +5,7 @@
 #include "worker/http/exchange.h"
 
 /* Serves a connected socket; closes it in the end, and gives the admission back by service->on_closed. `listener` goes
- * to the exchanges. False: it is closed already, and on_closed isn't called. */
+ * to the exchanges. False with errno: it is closed already, and on_closed isn't called. */
 bool http1_server_open(struct http_service *service, int fd, const struct address *peer, const void *listener,
                        const struct admission *admission);
 

@@ -110,16 +110,22 @@ static enum room on_room(struct acceptor *acceptor)
     return room;
 }
 
+/* A connection that can't be had; `what` and `error` say why, `then` what becomes of it. */
+static void say_failed(struct gate *gate, const char *what, int error, const char *then)
+{
+    struct accepting *accepting = gate->accepting;
+    stat_add(stats_of(accepting), STAT_ACCEPT_FAILED, 1);
+    if (log_seldom(&accepting->exhausted_said, accepting->worker->loop.now_ms))
+        log_warning("can't %s listener %s: %s; %s", what, gate_name(gate), strerror(error), then);
+}
+
 /* A client goes before a connection that is kept for later. */
 static bool on_exhausted(struct acceptor *acceptor, int error)
 {
     struct accepting *accepting = gate_of(acceptor)->accepting;
     if ((error == EMFILE || error == ENFILE) && clusters_close_oldest(accepting->worker))
         return true;
-    stat_add(stats_of(accepting), STAT_ACCEPT_FAILED, 1);
-    if (log_seldom(&accepting->exhausted_said, accepting->worker->loop.now_ms))
-        log_warning("can't accept on listener %s: %s; waiting for a connection to close",
-                    gate_name(gate_of(acceptor)), strerror(error));
+    say_failed(gate_of(acceptor), "accept on", error, "waiting for a connection to close");
     return false;
 }
 
@@ -146,6 +152,13 @@ void accepting_left(struct accepting *accepting, const struct admission *admissi
         addresses_leave(accepting->addresses, admission->cell);
     free(admission->destination);
     look_again(accepting);
+}
+
+/* It was accepted, and couldn't be served: it is closed. */
+static void failed(struct gate *gate, const struct admission *admission)
+{
+    say_failed(gate, "serve a connection of", errno, "it was closed");
+    accepting_left(gate->accepting, admission);
 }
 
 /* A gateway before us carries many clients: its connections aren't one client's. */
@@ -178,7 +191,7 @@ static void refuse(struct gate *gate, int fd, const struct address *peer, struct
     accepting->refused++;
     if (!http1_server_refuse(&accepting->worker->service, fd, peer, gate->router, admission, 429,
                              "this address has as many connections as it may have at a time"))
-        accepting_left(accepting, admission);
+        failed(gate, admission);
 }
 
 /* `destination`: malloc()ed, or NULL. */
@@ -190,7 +203,7 @@ static void let_in(struct gate *gate, int fd, const struct address *peer, struct
     if (!address_has_room(accepting, peer, &admission.cell))
         refuse(gate, fd, peer, &admission);
     else if (!http1_server_open(&accepting->worker->service, fd, peer, gate->router, &admission))
-        accepting_left(accepting, &admission);
+        failed(gate, &admission);
 }
 
 static void on_accept(struct acceptor *acceptor, int fd, const struct address *peer)
