@@ -88,6 +88,27 @@ static void test_hosts(void **state)
     check("example", "/", "any");
     check("", "/", "any");
     check("[::1]:80", "/", "any");
+    check(".example", "/", "any"); /* a wildcard stands for something */
+}
+
+static void test_many_hosts(void **state)
+{
+    (void)state;
+    enum { MANY = 1000 };
+    for (unsigned i = 0; i < MANY; i++) {
+        add(arena_printf(arena, "%u", i), arena_printf(arena, "h%u.example", i), "/", 0);
+        add(arena_printf(arena, "below %u", i), arena_printf(arena, "*.h%u.example", i), "/", 0);
+    }
+    add("address", "[2001:db8::1]", "/", 0);
+    router_finish(router, arena);
+    assert_int_equal(errors.count, 0);
+    for (unsigned i = 0; i < MANY; i++) {
+        check(arena_printf(arena, "H%u.example", i), "/", arena_printf(arena, "%u", i));
+        check(arena_printf(arena, "a.b.h%u.example:80", i), "/", arena_printf(arena, "below %u", i));
+    }
+    check("[2001:DB8::1]:8080", "/", "address");
+    check("h1000.example", "/", "404");
+    check("example", "/", "404");
 }
 
 static void test_paths(void **state)
@@ -175,6 +196,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_hosts, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_many_hosts, setup, teardown),
         cmocka_unit_test_setup_teardown(test_paths, setup, teardown),
         cmocka_unit_test_setup_teardown(test_methods, setup, teardown),
         cmocka_unit_test_setup_teardown(test_refused, setup, teardown),

@@ -4,7 +4,6 @@
  */
 #include <ctype.h>
 
-#include "shared/base/hash.h"
 #include "worker/request/tree.h"
 #include "worker/request/version.h"
 
@@ -130,12 +129,10 @@ static const struct leaf *walk(const struct node *node, struct str rest, struct 
     const char *slash = memchr(below.data, '/', below.length);
     struct str segment = {below.data, slash ? (size_t)(slash - below.data) : below.length};
     struct str after = str_from(below, segment.length);
+    const struct node *next = table_find(&node->edges, segment);
     const struct leaf *leaf;
-    if (node->edge_count) {
-        const struct edge *edge = edge_place(node->edges, node->edge_size, hash_name(segment), segment);
-        if (edge->node && (leaf = walk(edge->node, after, way)))
-            return leaf;
-    }
+    if (next && (leaf = walk(next, after, way)))
+        return leaf;
     if (node->template && segment.length && way->depth < ROUTE_PARAMS) {
         way->match->params[way->depth++] = segment;
         if ((leaf = walk(node->template, after, way)))
@@ -219,21 +216,11 @@ static const struct tree *find_host(const struct router *router, struct str auth
     for (size_t i = 0; i < name.length; i++)
         lower[i] = (char)tolower((unsigned char)name.data[i]);
     name.data = lower;
-    if (router->exact.count) {
-        const struct host *host = host_place(router->exact.items, router->exact.size, hash_name(name), name);
-        if (host->tree)
-            return host->tree;
-    }
-    for (size_t i = 1; router->wildcards.count && i < name.length; i++) {
-        struct str suffix = str_from(name, i);
-        if (suffix.data[0] != '.')
-            continue;
-        const struct host *host =
-            host_place(router->wildcards.items, router->wildcards.size, hash_name(suffix), suffix);
-        if (host->tree)
-            return host->tree;
-    }
-    return router->any;
+    const struct tree *tree = table_find(&router->exact, name);
+    for (size_t i = 1; !tree && router->wildcards.count && i < name.length; i++)
+        if (name.data[i] == '.')
+            tree = table_find(&router->wildcards, str_from(name, i));
+    return tree ? tree : router->any;
 }
 
 static inline const struct tree *tree_of(const struct router *router, struct str authority)

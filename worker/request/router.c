@@ -1,5 +1,4 @@
 /* router: its building. site.c calls it, at load; match.c is the other half. */
-#include "shared/base/hash.h"
 #include "worker/request/tree.h"
 
 struct router *router_new(struct arena *arena, const struct listener_settings *listener)
@@ -14,27 +13,41 @@ const struct listener_settings *router_listener(const struct router *router)
     return router->listener;
 }
 
-/* --- paths --- */
+/* --- what grows --- */
 
-static struct node *edge_to(struct node *node, struct str segment, struct arena *arena)
+/* The thing of a name; if there is none, a new one of `size` bytes, all zero. */
+static void *table_at(struct table *table, struct str name, size_t size, struct arena *arena)
 {
-    uint64_t hash = hash_name(segment);
-    if (2 * (node->edge_count + 1) > node->edge_size) {
-        unsigned size = node->edge_size ? 2 * node->edge_size : 4;
-        struct edge *edges = arena_array(arena, size, sizeof *edges);
-        for (unsigned i = 0; i < node->edge_size; i++)
-            if (node->edges[i].node)
-                *edge_place(edges, size, node->edges[i].hash, node->edges[i].segment) = node->edges[i];
-        node->edges = edges;
-        node->edge_size = size;
+    uint64_t hash = hash_name(name);
+    if (2 * (table->count + 1) > table->size) {
+        struct table larger = {.count = table->count, .size = table->size ? 2 * table->size : 4};
+        larger.entries = arena_array(arena, larger.size, sizeof *larger.entries);
+        for (unsigned i = 0; i < table->size; i++)
+            if (table->entries[i].thing)
+                *table_place(&larger, table->entries[i].hash, table->entries[i].name) = table->entries[i];
+        *table = larger;
     }
-    struct edge *edge = edge_place(node->edges, node->edge_size, hash, segment);
-    if (!edge->node) {
-        *edge = (struct edge){hash, arena_str(arena, segment), arena_zalloc(arena, sizeof *edge->node)};
-        node->edge_count++;
+    struct entry *entry = table_place(table, hash, name);
+    if (!entry->thing) {
+        *entry = (struct entry){hash, arena_str(arena, name), arena_zalloc(arena, size)};
+        table->count++;
     }
-    return edge->node;
+    return entry->thing;
 }
+
+/* `pointers`, of which there are `count`, with room for one more. */
+static void *with_room(void *pointers, unsigned count, unsigned *capacity, struct arena *arena)
+{
+    if (count < *capacity)
+        return pointers;
+    *capacity = count ? 2 * count : 1;
+    void **larger = arena_array(arena, *capacity, sizeof *larger);
+    if (count)
+        memcpy(larger, pointers, count * sizeof *larger);
+    return larger;
+}
+
+/* --- paths --- */
 
 /* The leaf of a pattern, made if it isn't there. */
 static struct leaf *leaf_at(struct node *node, const struct route *route, struct arena *arena)
@@ -52,7 +65,7 @@ static struct leaf *leaf_at(struct node *node, const struct route *route, struct
                 node->template = arena_zalloc(arena, sizeof *node);
             node = node->template;
         } else {
-            node = edge_to(node, segment, arena);
+            node = table_at(&node->edges, segment, sizeof *node, arena);
         }
     }
     if (!leaf)
@@ -86,13 +99,7 @@ static struct leaf *regex_leaf_at(struct tree *tree, const struct route *route, 
             return &path->leaf;
         }
     }
-    if (tree->regex_count == tree->regex_capacity) {
-        tree->regex_capacity = tree->regex_capacity ? 2 * tree->regex_capacity : 4;
-        struct regex_path **paths = arena_array(arena, tree->regex_capacity, sizeof *paths);
-        if (tree->regex_count)
-            memcpy(paths, tree->regexes, tree->regex_count * sizeof *paths);
-        tree->regexes = paths;
-    }
+    tree->regexes = with_room(tree->regexes, tree->regex_count, &tree->regex_capacity, arena);
     struct regex_path *path = arena_zalloc(arena, sizeof *path);
     path->first = route;
     path->priority = route->priority;
@@ -159,37 +166,11 @@ static void leaf_add(struct leaf *leaf, const struct route *route, struct arena 
         report(route, other, errors);
         return;
     }
-    if (leaf->count == leaf->capacity) {
-        leaf->capacity = leaf->capacity ? 2 * leaf->capacity : 1;
-        const struct route **routes = arena_array(arena, leaf->capacity, sizeof *routes);
-        if (leaf->count)
-            memcpy(routes, leaf->routes, leaf->count * sizeof *routes);
-        leaf->routes = routes;
-    }
+    leaf->routes = with_room(leaf->routes, leaf->count, &leaf->capacity, arena);
     leaf->routes[leaf->count++] = route;
 }
 
 /* --- hosts --- */
-
-static struct tree *host_tree(struct hosts *hosts, struct str name, struct arena *arena)
-{
-    uint64_t hash = hash_name(name);
-    if (2 * (hosts->count + 1) > hosts->size) {
-        unsigned size = hosts->size ? 2 * hosts->size : 8;
-        struct host *items = arena_array(arena, size, sizeof *items);
-        for (unsigned i = 0; i < hosts->size; i++)
-            if (hosts->items[i].tree)
-                *host_place(items, size, hosts->items[i].hash, hosts->items[i].name) = hosts->items[i];
-        hosts->items = items;
-        hosts->size = size;
-    }
-    struct host *host = host_place(hosts->items, hosts->size, hash, name);
-    if (!host->tree) {
-        *host = (struct host){hash, arena_str(arena, name), arena_zalloc(arena, sizeof *host->tree)};
-        hosts->count++;
-    }
-    return host->tree;
-}
 
 static void tree_add(struct tree *tree, const struct route *route, struct arena *arena, struct errors *errors)
 {
@@ -203,8 +184,8 @@ void router_add(struct router *router, const struct route *route, struct arena *
     for (unsigned i = 0; i < names->count; i++) {
         struct str name = str_of(names->items[i]);
         bool wildcard = str_starts(name, STR("*."));
-        struct tree *tree = host_tree(wildcard ? &router->wildcards : &router->exact,
-                                      wildcard ? str_from(name, 1) : name, arena);
+        struct tree *tree = table_at(wildcard ? &router->wildcards : &router->exact,
+                                     wildcard ? str_from(name, 1) : name, sizeof *tree, arena);
         tree_add(tree, route, arena, errors);
     }
     if (names->count)
@@ -252,7 +233,7 @@ struct str routes_allow(const struct route *const *routes, unsigned count, struc
 
 static void leaf_finish(struct leaf *leaf, struct arena *arena)
 {
-    if (!leaf || leaf->allow.data)
+    if (!leaf)
         return;
     for (unsigned i = 0; i < leaf->count; i++) {
         const struct route *route = leaf->routes[i];
@@ -274,8 +255,8 @@ static void node_finish(struct node *node, struct arena *arena)
     leaf_finish(node->rest, arena);
     leaf_finish(node->prefix, arena);
     node_finish(node->template, arena);
-    for (unsigned i = 0; i < node->edge_size; i++)
-        node_finish(node->edges[i].node, arena);
+    for (unsigned i = 0; i < node->edges.size; i++)
+        node_finish(node->edges.entries[i].thing, arena);
 }
 
 static void tree_finish(struct tree *tree, struct arena *arena)
@@ -297,7 +278,7 @@ void router_finish(struct router *router, struct arena *arena)
 {
     tree_finish(router->any, arena);
     for (unsigned i = 0; i < router->exact.size; i++)
-        tree_finish(router->exact.items[i].tree, arena);
+        tree_finish(router->exact.entries[i].thing, arena);
     for (unsigned i = 0; i < router->wildcards.size; i++)
-        tree_finish(router->wildcards.items[i].tree, arena);
+        tree_finish(router->wildcards.entries[i].thing, arena);
 }

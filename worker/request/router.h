@@ -42,7 +42,7 @@ void router_add(struct router *router, const struct route *route, struct arena *
 /* After the last: orders them, and makes what 405 answers need. */
 void router_finish(struct router *router, struct arena *arena);
 
-/* `path` and the head's query in normal form. `arena`: the request's, for what must be made. */
+/* `path`, which may be "*", and the head's query in normal form. `arena`: the request's, for what must be made. */
 enum route_result router_match(const struct router *router, const struct request_head *head, struct str path,
                                struct arena *arena, struct route_match *match);
 

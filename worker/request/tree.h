@@ -3,7 +3,20 @@
 #define REQUEST_TREE_H
 
 #include "shared/base/buf.h"
+#include "shared/base/hash.h"
 #include "worker/request/router.h"
+
+/* Things by name: open addressing, a power of two, at most half full. */
+struct entry {
+    uint64_t hash;
+    struct str name;
+    void *thing; /* NULL: free */
+};
+
+struct table {
+    struct entry *entries;
+    unsigned count, size;
+};
 
 /* The routes of one path. */
 struct leaf {
@@ -14,18 +27,8 @@ struct leaf {
     struct str allow; /* of all routes */
 };
 
-struct node;
-
-/* Literal segments by hash: open addressing, a power of two, at most half full. */
-struct edge {
-    uint64_t hash;
-    struct str segment;
-    struct node *node; /* NULL: free */
-};
-
 struct node {
-    struct edge *edges;
-    unsigned edge_count, edge_size;
+    struct table edges; /* literal segments, to their nodes */
     struct node *template;
     struct leaf *exact;  /* the path ends here */
     struct leaf *rest;   /* and goes on below: /here/{rest*} */
@@ -46,36 +49,26 @@ struct tree {
     unsigned regex_count, regex_capacity;
 };
 
-struct host {
-    uint64_t hash;
-    struct str name;   /* lower case; a wildcard's without its `*` */
-    struct tree *tree; /* NULL: free */
-};
-
-struct hosts {
-    struct host *items;
-    unsigned count, size;
-};
-
 struct router {
     const struct listener_settings *listener;
-    struct hosts exact, wildcards;
+    struct table exact, wildcards; /* names in lower case, a wildcard's without its `*`, to their trees */
     struct tree *any;
 };
 
-/* Where a segment is, or would be. There is always a free place. */
-static inline struct edge *edge_place(struct edge *edges, unsigned size, uint64_t hash, struct str segment)
+/* Where a name is, or would be. There is always a free place. */
+static inline struct entry *table_place(const struct table *table, uint64_t hash, struct str name)
 {
-    for (unsigned i = (unsigned)hash & (size - 1);; i = (i + 1) & (size - 1))
-        if (!edges[i].node || (edges[i].hash == hash && str_eq(edges[i].segment, segment)))
-            return &edges[i];
+    for (unsigned i = (unsigned)hash & (table->size - 1);; i = (i + 1) & (table->size - 1)) {
+        struct entry *entry = &table->entries[i];
+        if (!entry->thing || (entry->hash == hash && str_eq(entry->name, name)))
+            return entry;
+    }
 }
 
-static inline struct host *host_place(struct host *items, unsigned size, uint64_t hash, struct str name)
+/* NULL: there is none of that name. */
+static inline void *table_find(const struct table *table, struct str name)
 {
-    for (unsigned i = (unsigned)hash & (size - 1);; i = (i + 1) & (size - 1))
-        if (!items[i].tree || (items[i].hash == hash && str_eq(items[i].name, name)))
-            return &items[i];
+    return table->count ? table_place(table, hash_name(name), name)->thing : NULL;
 }
 
 /* Which of two routes of a path is asked first: below 0: `a`; 0: neither is before the other. */
