@@ -142,6 +142,20 @@ static void test_paths(void **state)
     assert_str(match.params[0], "b");
 }
 
+/* `OPTIONS *` asks for the server and not for its path "/": it belongs to who has all of a host. */
+static void test_asterisk(void **state)
+{
+    (void)state;
+    add("root", "a", "/", 0);
+    add("rest", "a", "/{rest*}", 0);
+    add("root", "b", "/", 0);
+    add("all", "b", "/>", 0);
+    router_finish(router, arena);
+    check("a", "*", "404");
+    check("b", "*", "all");
+    check("b", "/", "root");
+}
+
 static void test_methods(void **state)
 {
     (void)state;
@@ -198,6 +212,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_hosts, setup, teardown),
         cmocka_unit_test_setup_teardown(test_many_hosts, setup, teardown),
         cmocka_unit_test_setup_teardown(test_paths, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_asterisk, setup, teardown),
         cmocka_unit_test_setup_teardown(test_methods, setup, teardown),
         cmocka_unit_test_setup_teardown(test_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(test_ten_thousand, setup, teardown),

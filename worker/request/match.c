@@ -147,6 +147,14 @@ static const struct leaf *walk(const struct node *node, struct str rest, struct 
     return is_it(node->prefix, way) ? node->prefix : NULL;
 }
 
+/* `OPTIONS *` asks for the server and no path of it: that is the prefix "/", which has all. */
+static const struct leaf *find_path(const struct node *root, struct str path, struct walk *way)
+{
+    if (path.data[0] == '/')
+        return walk(root, path, way);
+    return is_it(root->prefix, way) ? root->prefix : NULL;
+}
+
 /* Takes a pattern off the front of a path; its parameters are kept. */
 static bool take_prefix(struct str pattern, struct str *path, struct walk *way)
 {
@@ -184,7 +192,7 @@ static bool matches(const struct route *route, struct str path, struct walk *way
 
 static const struct leaf *try_regexes(const struct tree *tree, struct str path, struct walk *way)
 {
-    if (path.length == 0 || path.data[0] != '/')
+    if (path.data[0] != '/')
         return NULL;
     for (unsigned i = 0; i < tree->regex_count; i++)
         if (matches(tree->regexes[i]->first, path, way) && is_it(&tree->regexes[i]->leaf, way))
@@ -240,7 +248,7 @@ enum route_result router_match(const struct router *router, const struct request
     match->version_missed = false;
     if (!tree)
         return ROUTE_NOT_FOUND;
-    const struct leaf *leaf = walk(&tree->root, path, &way);
+    const struct leaf *leaf = find_path(&tree->root, path, &way);
     if (!leaf && tree->regex_count)
         leaf = try_regexes(tree, path, &way);
     if (!leaf)
