@@ -16,9 +16,6 @@ extern const struct section version_section;               /* settings_version.c
 /* settings_match.c: an error if `path`, the value of `setting`, is not a path or the front of one. NULL is fine. */
 void check_path(struct conf_loader *loader, struct origin origin, const char *setting, const char *path);
 
-/* settings_match.c: whether it is a token of RFC 9110, section 5.6.2: a method, a field's name. */
-bool is_token(const char *text);
-
 /* A name of an element of a list. */
 struct unique {
     struct str text;

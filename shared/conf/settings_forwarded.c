@@ -1,13 +1,12 @@
 /* settings_forwarded: what upstreams are told of where a request came from. */
-#include <ctype.h>
-
+#include "shared/base/token.h"
 #include "shared/conf/sections.h"
 
 /* RFC 9110, section 7.6.3: a token, or a host with its port. */
 static bool pseudonym_is_good(const char *text)
 {
     for (const char *c = text; *c; c++)
-        if (!isalnum((unsigned char)*c) && !strchr("!#$%&'*+-.^_`|~:", *c))
+        if (!token_has(*c) && *c != ':')
             return false;
     return *text != '\0';
 }

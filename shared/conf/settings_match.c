@@ -1,6 +1,7 @@
 /* settings_match: which requests a route is for. */
 #include <ctype.h>
 
+#include "shared/base/token.h"
 #include "shared/conf/sections.h"
 
 void check_path(struct conf_loader *loader, struct origin origin, const char *setting, const char *path)
@@ -12,14 +13,6 @@ void check_path(struct conf_loader *loader, struct origin origin, const char *se
     else if (path[strcspn(path, "?#")])
         conf_error(loader, origin, setting, "\"%s\" is more than a path (leave out what follows the \"%c\")",
                    path, path[strcspn(path, "?#")]);
-}
-
-bool is_token(const char *text)
-{
-    for (const char *c = text; *c; c++)
-        if (!isalnum((unsigned char)*c) && !strchr("!#$%&'*+-.^_`|~", *c))
-            return false;
-    return *text;
 }
 
 /* --- headers and query --- */
@@ -38,7 +31,7 @@ static void check_test(struct conf_loader *loader, const struct condition_settin
 static void header_check(struct conf_loader *loader, void *structure)
 {
     const struct condition_settings *condition = structure;
-    if (!is_token(condition->name))
+    if (!is_token(str_of(condition->name)))
         conf_error(loader, condition->origin, "name",
                    "\"%s\" is not the name of a header field (write \"X-Beta\")", condition->name);
     check_test(loader, condition);
@@ -96,7 +89,7 @@ static void check_method(struct conf_loader *loader, const struct match_settings
     for (i = 0; i < length && i < sizeof(upper) - 1; i++)
         upper[i] = (char)toupper((unsigned char)method[i]);
     upper[i] = '\0';
-    if (!is_token(method) || i < length)
+    if (!is_token(str_of(method)) || i < length)
         conf_error(loader, match->origin, "methods", "\"%s\" is not a method (write \"GET\", \"POST\" …)",
                    method);
     else if (strcmp(upper, method) != 0)

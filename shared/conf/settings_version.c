@@ -2,6 +2,7 @@
 #include <ctype.h>
 
 #include "shared/base/clock.h"
+#include "shared/base/token.h"
 #include "shared/conf/sections.h"
 
 /* What may stand in a path's segment, a field's value and a media type alike. */
@@ -27,7 +28,7 @@ static void check_by(struct conf_loader *loader, struct version_settings *versio
     struct arena *arena = conf_arena(loader);
     if (version->header && version->by != VERSION_HEADER)
         conf_error(loader, version->origin, "header", "has no effect (write by = \"header\" with it)");
-    else if (version->header && !is_token(version->header))
+    else if (version->header && !is_token(str_of(version->header)))
         conf_error(loader, version->origin, "header", "\"%s\" is not the name of a header field",
                    version->header);
     if (version->segment && version->by != VERSION_PATH)

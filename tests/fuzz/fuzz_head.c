@@ -2,7 +2,7 @@
  * taken can be read in one way only. */
 #include "tests/fuzz/fuzz.h"
 
-#include "worker/http/field_line.h"
+#include "shared/base/token.h"
 #include "worker/http/parse.h"
 
 static void inside(struct str text, const char *data, size_t length)
@@ -16,7 +16,7 @@ static void check_fields(const struct fields *fields, const char *data, size_t l
         struct str value = fields->items[i].value;
         inside(fields->items[i].name, data, length);
         inside(value, data, length);
-        CHECK(fields->items[i].name.length == 0 || field_name_is_good(fields->items[i].name));
+        CHECK(fields->items[i].name.length == 0 || is_token(fields->items[i].name));
         CHECK(!value.length ||
               (!memchr(value.data, '\r', value.length) && !memchr(value.data, '\n', value.length) &&
                !memchr(value.data, '\0', value.length)));

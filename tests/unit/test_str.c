@@ -1,6 +1,8 @@
 /* Runs of bytes: comparing, cutting, numbers, lists, distances. */
 #include "tests/unit/unit.h"
 
+#include "shared/base/token.h"
+
 static const struct str none = {NULL, 0};
 
 static void test_comparing(void **state)
@@ -96,11 +98,26 @@ static void test_distances(void **state)
     assert_int_equal(str_distance((struct str){longer, 63}, (struct str){longer, 62}, 3), 1);
 }
 
+static void test_tokens(void **state)
+{
+    (void)state;
+    static const char others[] = "!#$%&'*+-.^_`|~"; /* RFC 9110, section 5.6.2 */
+    for (unsigned byte = 0; byte < 256; byte++) {
+        bool letter = (byte >= 'a' && byte <= 'z') || (byte >= 'A' && byte <= 'Z');
+        bool good = letter || (byte >= '0' && byte <= '9') || (byte && strchr(others, (int)byte));
+        char text[] = {'a', (char)byte, 'z'};
+        if (is_token((struct str){text, sizeof text}) != good || token_has((char)byte) != good)
+            fail_msg("byte %u", byte);
+    }
+    assert_false(is_token(none));
+    assert_false(is_token(STR("")));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_comparing), cmocka_unit_test(test_cutting),   cmocka_unit_test(test_numbers),
-        cmocka_unit_test(test_lists),     cmocka_unit_test(test_distances),
+        cmocka_unit_test(test_lists),     cmocka_unit_test(test_distances), cmocka_unit_test(test_tokens),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

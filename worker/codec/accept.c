@@ -1,21 +1,11 @@
 /* accept: what an Accept field asks for. Called for requests to routes whose version is told by the media type. */
 #include "worker/codec/accept.h"
 
+#include "shared/base/token.h"
+
 static bool is_digit(char c)
 {
     return c >= '0' && c <= '9';
-}
-
-/* RFC 9110, section 5.6.2. */
-static bool is_token(struct str text)
-{
-    static const char others[] = "!#$%&'*+-.^_`|~";
-    for (size_t i = 0; i < text.length; i++) {
-        char c = text.data[i];
-        if (!is_digit(c) && !((c | 32) >= 'a' && (c | 32) <= 'z') && !(c && strchr(others, c)))
-            return false;
-    }
-    return text.length > 0;
 }
 
 /* Takes what stands before `separator` off `rest`, one inside a quoted string not counted. False: nothing is left. An

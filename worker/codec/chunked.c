@@ -7,6 +7,8 @@
 
 #include <assert.h>
 
+#include "shared/base/token.h"
+
 enum { DIGITS_MAX = 16, EXTENSION_MAX = 256 };
 
 enum state {
@@ -112,13 +114,6 @@ static enum state on_data_lf(struct chunked *chunked, unsigned char c)
     return c == '\n' ? SIZE_FIRST : broken(chunked, "a CR without LF behind a chunk");
 }
 
-/* tchar of RFC 9110, section 5.6.2. */
-static bool is_token(unsigned char c)
-{
-    return (c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z') ||
-           (c && strchr("!#$%&'*+-.^_`|~", c));
-}
-
 /* Keeps a byte of the trailer section. */
 static enum state keep(struct chunked *chunked, unsigned char c, enum state next)
 {
@@ -192,12 +187,13 @@ static enum state on_line(struct chunked *chunked, unsigned char c)
     chunked->line = chunked->trailer;
     if (c == ' ' || c == '\t')
         return broken(chunked, "a trailer field is folded");
-    return is_token(c) ? keep(chunked, c, NAME) : broken(chunked, "a trailer field's name is malformed");
+    return token_has((char)c) ? keep(chunked, c, NAME)
+                              : broken(chunked, "a trailer field's name is malformed");
 }
 
 static enum state on_name(struct chunked *chunked, unsigned char c)
 {
-    if (is_token(c))
+    if (token_has((char)c))
         return keep(chunked, c, NAME);
     if (c != ':')
         return broken(chunked, "a trailer field's name is malformed");

@@ -3,6 +3,7 @@
 
 #include <arpa/inet.h>
 
+#include "shared/base/token.h"
 #include "worker/codec/authority.h"
 
 /* Whether the character at `at` is escaped: an odd number of backslashes stands before it. */
@@ -126,21 +127,6 @@ bool hop_parse(struct str element, struct hop *hop)
 
 /* --- Forwarded --- */
 
-/* tchar of RFC 9110, section 5.6.2. */
-static bool is_tchar(char c)
-{
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-           (c && strchr("!#$%&'*+-.^_`|~", c));
-}
-
-static bool is_token(struct str text)
-{
-    for (size_t i = 0; i < text.length; i++)
-        if (!is_tchar(text.data[i]))
-            return false;
-    return text.length > 0;
-}
-
 static void skip_spaces(struct str *text)
 {
     while (text->length && (text->data[0] == ' ' || text->data[0] == '\t'))
@@ -150,7 +136,7 @@ static void skip_spaces(struct str *text)
 static struct str take_token(struct str *text)
 {
     struct str token = {text->data, 0};
-    while (token.length < text->length && is_tchar(text->data[token.length]))
+    while (token.length < text->length && token_has(text->data[token.length]))
         token.length++;
     *text = str_from(*text, token.length);
     return token;

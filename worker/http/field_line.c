@@ -2,22 +2,7 @@
 #include "worker/http/field_line.h"
 
 #include "shared/base/scan.h"
-
-/* A bit for each byte of a name: tchar of RFC 9110, section 5.6.2. */
-static const bool tchar[256] = {
-    ['!'] = true,         ['#'] = true,         ['$'] = true,         ['%'] = true, ['&'] = true,
-    ['\''] = true,        ['*'] = true,         ['+'] = true,         ['-'] = true, ['.'] = true,
-    ['^'] = true,         ['_'] = true,         ['`'] = true,         ['|'] = true, ['~'] = true,
-    ['0' ... '9'] = true, ['A' ... 'Z'] = true, ['a' ... 'z'] = true,
-};
-
-bool field_name_is_good(struct str name)
-{
-    unsigned good = name.length > 0;
-    for (size_t i = 0; i < name.length; i++)
-        good &= tchar[(unsigned char)name.data[i]];
-    return good;
-}
+#include "shared/base/token.h"
 
 static inline bool is_control(char c)
 {
@@ -61,7 +46,7 @@ const char *field_line_read(const char *at, const char *end, struct field *field
     field->name = (struct str){at, (size_t)(colon - at)};
     field->id = field->name.length ? field_id_of(field->name) : FIELD_OTHER;
     /* The names that are known are good ones. */
-    if (field->id == FIELD_OTHER && !field_name_is_good(field->name)) {
+    if (field->id == FIELD_OTHER && !is_token(field->name)) {
         *why = field->name.length ? "a field name has characters that it may not have"
                                   : "a line of the head has no field name";
         return NULL;

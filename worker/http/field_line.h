@@ -10,9 +10,6 @@
  * says how. Name and value point into the line; the value has no space around it. */
 const char *field_line_read(const char *at, const char *end, struct field *field, const char **why);
 
-/* Whether these are the bytes of a field name (a token of RFC 9110, section 5.6.2). */
-bool field_name_is_good(struct str name);
-
 /* The first control (not a tab; DEL is one) in [at, end), or `end`. */
 const char *field_control(const char *at, const char *end);
 

@@ -5,7 +5,7 @@
  * this policy changed it: a field can be renamed.
  */
 #include "shared/base/log.h"
-#include "worker/http/field_line.h"
+#include "shared/base/token.h"
 #include "worker/request/request.h"
 
 struct direction_settings {
@@ -94,7 +94,7 @@ static void check_name(struct conf_loader *loader, const struct direction_settin
                        const char *setting, struct str name)
 {
     const char *why = why_refused(field_id_of(name));
-    if (!field_name_is_good(name))
+    if (!is_token(name))
         conf_error(loader, direction->origin, setting, "\"%.*s\" is no name of a field", STR_ARG(name));
     else if (why)
         conf_error(loader, direction->origin, setting, "%.*s can't be changed here: %s", STR_ARG(name), why);

@@ -1,5 +1,5 @@
 /* proxy: the content that sends the request to an upstream and its answer back, streaming both ways. */
-#include "worker/http/field_line.h"
+#include "shared/base/token.h"
 #include "worker/request/request.h"
 #include "worker/upstream/call.h"
 #include "worker/upstream/forward.h"
@@ -75,9 +75,9 @@ static void sticky_check(struct conf_loader *loader, void *structure)
         conf_error(loader, sticky->origin, "cookie", "has no meaning beside header (leave one of them out)");
     else if (!sticky->header && !sticky->cookie)
         conf_error(loader, sticky->origin, NULL, "has neither header nor cookie (write one of them)");
-    if (sticky->header && !field_name_is_good(str_of(sticky->header)))
+    if (sticky->header && !is_token(str_of(sticky->header)))
         conf_error(loader, sticky->origin, "header", "\"%s\" is no name of a field", sticky->header);
-    if (sticky->cookie && !field_name_is_good(str_of(sticky->cookie)))
+    if (sticky->cookie && !is_token(str_of(sticky->cookie)))
         conf_error(loader, sticky->origin, "cookie", "\"%s\" is no name of a cookie", sticky->cookie);
 }
 
