@@ -48,6 +48,16 @@ static bool copy_text(struct str text, char *out, size_t size)
     return true;
 }
 
+bool address_parse_ip(struct str text, int family, struct address *address)
+{
+    char copy[INET6_ADDRSTRLEN];
+    bool in = family == AF_INET;
+    *address = (struct address){.length = in ? sizeof(address->in) : sizeof(address->in6)};
+    address->any.sa_family = (sa_family_t)family;
+    return copy_text(text, copy, sizeof(copy)) &&
+           inet_pton(family, copy, in ? (void *)&address->in.sin_addr : &address->in6.sin6_addr) == 1;
+}
+
 static bool parse_zone(struct str zone, uint32_t *scope, const char **why)
 {
     uint64_t index;
@@ -63,13 +73,10 @@ static bool parse_zone(struct str zone, uint32_t *scope, const char **why)
 
 static bool parse_in6(struct str host, struct address *address, const char **why)
 {
-    char text[INET6_ADDRSTRLEN];
     struct str zone = host;
     host = str_cut(&zone, '%');
-    if (!copy_text(host, text, sizeof(text)) || inet_pton(AF_INET6, text, &address->in6.sin6_addr) != 1)
+    if (!address_parse_ip(host, AF_INET6, address))
         return fail(why, "what stands in brackets is not an IPv6 address");
-    address->in6.sin6_family = AF_INET6;
-    address->length = sizeof(address->in6);
     bool local = IN6_IS_ADDR_LINKLOCAL(&address->in6.sin6_addr);
     if (zone.data && !local)
         return fail(why, "only a link-local address (fe80::/10) has a zone");
@@ -97,15 +104,12 @@ static bool parse_in(struct str text, struct address *address, const char **why)
     uint64_t number;
     if (host.length == 0 || str_eq(host, STR("*")) || (!port.data && str_to_u64(host, 65535, &number)))
         return fail(why, "the address is missing: for all of this machine's write 0.0.0.0:PORT or [::]:PORT");
-    char copy[INET_ADDRSTRLEN];
-    if (!copy_text(host, copy, sizeof(copy)) || inet_pton(AF_INET, copy, &address->in.sin_addr) != 1)
+    if (!address_parse_ip(host, AF_INET, address))
         return fail(
             why,
             "it is not an IP address (names are not looked up here): 127.0.0.1:80, [::1]:80 or unix:/path");
     if (port.length == 0)
         return fail(why, "the port is missing: 127.0.0.1:80");
-    address->in.sin_family = AF_INET;
-    address->length = sizeof(address->in);
     return parse_port(port, &address->in.sin_port, why);
 }
 

@@ -25,7 +25,10 @@ struct address {
 /* "127.0.0.1:80", "[::1]:80", "[fe80::1%eth0]:80" or "unix:/path". `*why` says in words what is wrong. */
 bool address_parse(struct str text, struct address *address, const char **why);
 
-/* The same form back, shortened to the size; returns its length. */
+/* An address alone, of the family AF_INET or AF_INET6: no port, brackets or zone. False: it isn't one. */
+bool address_parse_ip(struct str text, int family, struct address *address);
+
+/* The form of address_parse() back, shortened to the size; returns its length. */
 size_t address_format(const struct address *address, char out[ADDRESS_TEXT_SIZE]);
 
 /* Without port, brackets and zone: what stands in logs and X-Forwarded-For; "unix:" for a UNIX socket. */

@@ -5,8 +5,6 @@
  */
 #include "shared/conf/settings.h"
 
-#include <arpa/inet.h>
-
 #include "shared/conf/sections.h"
 
 static void check_listeners(struct conf_loader *loader, const struct settings *settings)
@@ -72,23 +70,16 @@ static void check_apis(struct conf_loader *loader, const struct settings *settin
     unique_check(loader, names, count, list, "apis", "name");
 }
 
-/* "10.0.0.0/8", "::1", or "unix:" for who comes over a UNIX socket. */
-static bool proxy_is_good(const char *text)
+static void check_trusted(struct conf_loader *loader, struct settings *settings)
 {
-    unsigned char address[sizeof(struct in6_addr)];
-    char host[INET6_ADDRSTRLEN];
-    struct str bits = str_of(text), front = str_cut(&bits, '/');
-    uint64_t number;
-    if (strcmp(text, "unix:") == 0)
-        return true;
-    if (front.length >= sizeof(host))
-        return false;
-    memcpy(host, front.data, front.length);
-    host[front.length] = '\0';
-    bool in = inet_pton(AF_INET, host, address) == 1;
-    if (!in && inet_pton(AF_INET6, host, address) != 1)
-        return false;
-    return !bits.data || str_to_u64(bits, in ? 32 : 128, &number);
+    const struct conf_strings *texts = &settings->trusted_proxies;
+    settings->trusted = arena_array(conf_arena(loader), texts->count, sizeof(*settings->trusted));
+    for (unsigned i = 0; i < texts->count; i++)
+        if (!network_parse(str_of(texts->items[i]), &settings->trusted[i]))
+            conf_error(
+                loader, settings->origin, "trusted_proxies",
+                "\"%s\" is not an address (write \"10.0.0.1\", \"10.0.0.0/8\", \"fd00::/8\" or \"unix:\")",
+                texts->items[i]);
 }
 
 /* "trusted" without anybody to trust is a slip: no header would ever be read. */
@@ -105,13 +96,8 @@ static void check_proxy_protocol(struct conf_loader *loader, const struct settin
 
 static void settings_check(struct conf_loader *loader, void *structure)
 {
-    const struct settings *settings = structure;
-    for (unsigned i = 0; i < settings->trusted_proxies.count; i++)
-        if (!proxy_is_good(settings->trusted_proxies.items[i]))
-            conf_error(
-                loader, settings->origin, "trusted_proxies",
-                "\"%s\" is not an address (write \"10.0.0.1\", \"10.0.0.0/8\", \"fd00::/8\" or \"unix:\")",
-                settings->trusted_proxies.items[i]);
+    struct settings *settings = structure;
+    check_trusted(loader, settings);
     check_listeners(loader, settings);
     check_proxy_protocol(loader, settings);
     check_apis(loader, settings);

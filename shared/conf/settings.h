@@ -2,7 +2,7 @@
 #ifndef CONF_SETTINGS_H
 #define CONF_SETTINGS_H
 
-#include "shared/base/address.h"
+#include "shared/base/network.h"
 #include "shared/conf/row.h"
 
 enum access_format { ACCESS_JSON, ACCESS_COMBINED, ACCESS_TEMPLATE };
@@ -205,6 +205,7 @@ struct settings {
     int64_t max_generations;
     int64_t max_connections;             /* of clients, a worker */
     struct conf_strings trusted_proxies; /* addresses whose X-Request-Id and X-Forwarded-* are believed */
+    struct network *trusted;             /* derived: the same, parsed */
     struct state_settings state;
     struct log_settings log;
     struct admin_settings admin;

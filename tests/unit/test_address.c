@@ -4,7 +4,7 @@
 #include <arpa/inet.h>
 #include <stdio.h>
 
-#include "shared/base/address.h"
+#include "shared/base/network.h"
 
 static void round_trip(const char *text, const char *host)
 {
@@ -171,13 +171,111 @@ static void test_equality(void **state)
             assert_int_equal(address_eq(&all[i], &all[j]), i == j);
 }
 
+static void alone(const char *text, int family, bool good)
+{
+    struct address address;
+    memset(&address, 0xff, sizeof address);
+    if (address_parse_ip(str_of(text), family, &address) != good)
+        fail_msg("%s", text);
+    char out[ADDRESS_TEXT_SIZE];
+    if (!good)
+        return;
+    address_format_host(&address, out);
+    assert_string_equal(out, text);
+    assert_int_equal(address.in.sin_port, 0);
+    assert_int_equal(address.length, family == AF_INET ? sizeof address.in : sizeof address.in6);
+}
+
+static void test_alone(void **state)
+{
+    (void)state;
+    alone("1.2.3.4", AF_INET, true);
+    alone("255.255.255.255", AF_INET, true);
+    alone("2001:db8::1", AF_INET6, true);
+    alone("::ffff:1.2.3.4", AF_INET6, true);
+    alone("1.2.3.4", AF_INET6, false);
+    alone("::1", AF_INET, false);
+    static const char *const wrong[] = {"",         "1.2.3", "1.2.3.4:80", "1.2.3.256",
+                                        "01.2.3.4", "[::1]", "fe80::1%lo", " ::1"};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        alone(wrong[i], AF_INET, false);
+        alone(wrong[i], AF_INET6, false);
+    }
+    struct address address;
+    assert_false(address_parse_ip(STR("1.2.3.4\0"), AF_INET, &address));
+    assert_false(address_parse_ip((struct str){NULL, 0}, AF_INET6, &address));
+    char longer[300];
+    memset(longer, '1', sizeof longer);
+    assert_false(address_parse_ip((struct str){longer, sizeof longer}, AF_INET6, &address));
+}
+
+static bool has(const char *network_text, const char *address_text)
+{
+    struct network network;
+    struct address address;
+    const char *why = "?";
+    if (!network_parse(str_of(network_text), &network))
+        fail_msg("%s", network_text);
+    if (!address_parse(str_of(address_text), &address, &why))
+        fail_msg("%s: %s", address_text, why);
+    return network_has(&network, &address);
+}
+
+static void test_networks(void **state)
+{
+    (void)state;
+    assert_true(has("10.0.0.0/8", "10.255.1.2:80"));
+    assert_false(has("10.0.0.0/8", "11.0.0.0:80"));
+    assert_true(has("10.1.2.3/8", "10.0.0.0:80")); /* what stands behind the bits doesn't count */
+    assert_true(has("10.0.0.128/25", "10.0.0.129:80"));
+    assert_false(has("10.0.0.128/25", "10.0.0.127:80"));
+    assert_true(has("10.0.0.1", "10.0.0.1:80"));
+    assert_false(has("10.0.0.1", "10.0.0.0:80"));
+    assert_true(has("0.0.0.0/0", "255.0.0.1:80"));
+    assert_false(has("0.0.0.0/0", "[::1]:80"));
+    assert_true(has("::/0", "[2001:db8::1]:80"));
+    assert_false(has("::/0", "1.2.3.4:80"));
+    assert_true(has("2001:db8::/33", "[2001:db8:7fff::1]:80"));
+    assert_false(has("2001:db8::/33", "[2001:db8:8000::1]:80"));
+    assert_false(has("2001:db8::1", "[2001:db8::2]:80"));
+    assert_true(has("unix:", "unix:/run/x"));
+    assert_false(has("unix:", "127.0.0.1:80"));
+    assert_false(has("::/0", "unix:/run/x"));
+    /* Clients' addresses come unmapped. */
+    assert_true(has("::ffff:10.0.0.0/104", "10.1.2.3:80"));
+    assert_false(has("::ffff:10.0.0.0/104", "11.1.2.3:80"));
+    assert_true(has("::ffff:10.0.0.1", "10.0.0.1:80"));
+    assert_true(has("::ffff:0.0.0.0/96", "1.2.3.4:80"));
+    assert_true(has("::ffff:0.0.0.0/95", "[::fffe:0:1]:80"));
+    static const char *const wrong[] = {"",
+                                        "10.0.0.0/33",
+                                        "10.0.0.0/",
+                                        "10.0.0.0/-1",
+                                        "10.0.0/8",
+                                        "/8",
+                                        "::1/129",
+                                        "::/",
+                                        "[::1]",
+                                        "host",
+                                        "unix:/run/x",
+                                        "unix:/8",
+                                        "10.0.0.1:80",
+                                        "fe80::1%lo",
+                                        "10.0.0.0/8/8"};
+    struct network network;
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
+        if (network_parse(str_of(wrong[i]), &network))
+            fail_msg("%s", wrong[i]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_round_trips),     cmocka_unit_test(test_fields),
         cmocka_unit_test(test_refused),         cmocka_unit_test(test_longest_path),
         cmocka_unit_test(test_unmap),           cmocka_unit_test(test_equality),
-        cmocka_unit_test(test_unnamed_and_odd),
+        cmocka_unit_test(test_unnamed_and_odd), cmocka_unit_test(test_alone),
+        cmocka_unit_test(test_networks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

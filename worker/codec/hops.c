@@ -1,8 +1,6 @@
 /* hops: what proxies say of the hops before them. Called for requests of trusted proxies, and by what sends on. */
 #include "worker/codec/hops.h"
 
-#include <arpa/inet.h>
-
 #include "shared/base/token.h"
 #include "worker/codec/authority.h"
 
@@ -52,21 +50,9 @@ static bool parse_port(struct str text, in_port_t *port)
     return true;
 }
 
-static bool parse_ip(struct str text, int family, void *ip)
-{
-    char copy[INET6_ADDRSTRLEN];
-    if (text.length == 0 || text.length >= sizeof copy || str_index(text, '\0') >= 0)
-        return false;
-    memcpy(copy, text.data, text.length);
-    copy[text.length] = '\0';
-    return inet_pton(family, copy, ip) == 1;
-}
-
 static bool parse_in6(struct str text, struct address *address)
 {
-    address->in6.sin6_family = AF_INET6;
-    address->length = sizeof address->in6;
-    if (!parse_ip(text, AF_INET6, &address->in6.sin6_addr))
+    if (!address_parse_ip(text, AF_INET6, address))
         return false;
     address_unmap(address);
     return true;
@@ -93,11 +79,8 @@ static bool parse_brackets(struct str text, struct address *address)
 static bool parse_in(struct str text, struct address *address)
 {
     struct str port = text, host = str_cut(&port, ':');
-    address->in.sin_family = AF_INET;
-    address->length = sizeof address->in;
-    if (port.data && !parse_port(port, &address->in.sin_port))
-        return false;
-    return parse_ip(host, AF_INET, &address->in.sin_addr);
+    return address_parse_ip(host, AF_INET, address) &&
+           (!port.data || parse_port(port, &address->in.sin_port));
 }
 
 /* `bare`: an IPv6 address may stand without brackets, and "unix:" for a UNIX socket. */

@@ -24,25 +24,6 @@ static enum proxy_result malformed(const char **why, const char *words)
 
 /* --- version 1 (2.1) --- */
 
-static bool parse_host(struct str text, int family, struct address *address)
-{
-    char host[INET6_ADDRSTRLEN];
-    if (text.length == 0 || text.length >= sizeof host)
-        return false;
-    memcpy(host, text.data, text.length);
-    host[text.length] = '\0';
-    if (strlen(host) != text.length)
-        return false;
-    if (family == AF_INET) {
-        *address = (struct address){.length = sizeof address->in};
-        address->in.sin_family = AF_INET;
-        return inet_pton(AF_INET, host, &address->in.sin_addr) == 1;
-    }
-    *address = (struct address){.length = sizeof address->in6};
-    address->in6.sin6_family = AF_INET6;
-    return inet_pton(AF_INET6, host, &address->in6.sin6_addr) == 1;
-}
-
 static bool parse_port(struct str text, struct address *address)
 {
     uint64_t port;
@@ -65,9 +46,9 @@ static enum proxy_result parse_line(struct str rest, struct proxy_header *header
         return malformed(why, "the protocol is none of TCP4, TCP6 and UNKNOWN");
     struct str source = str_cut(&rest, ' '), destination = str_cut(&rest, ' '),
                source_port = str_cut(&rest, ' ');
-    if (!parse_host(source, family, &header->source))
+    if (!address_parse_ip(source, family, &header->source))
         return malformed(why, "the source is not an address of that protocol");
-    if (!parse_host(destination, family, &header->destination))
+    if (!address_parse_ip(destination, family, &header->destination))
         return malformed(why, "the destination is not an address of that protocol");
     if (!parse_port(source_port, &header->source))
         return malformed(why, "the source's port is not a number from 0 to 65535");

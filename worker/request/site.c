@@ -1,7 +1,6 @@
 /* site: a generation's routes, chains and policies, compiled. */
 #include "worker/request/site.h"
 
-#include <arpa/inet.h>
 #include <stdlib.h>
 
 #include "worker/request/request.h"
@@ -294,69 +293,7 @@ static struct router *admin_router(struct site_compiler *compiler, const struct 
     return router;
 }
 
-/* --- trusted proxies --- */
-
-static bool parse_network(const char *text, struct network *network)
-{
-    char host[64];
-    const char *slash = strchr(text, '/');
-    size_t length = slash ? (size_t)(slash - text) : strlen(text);
-    memset(network, 0, sizeof *network);
-    if (length >= sizeof host)
-        return false;
-    memcpy(host, text, length);
-    host[length] = '\0';
-    unsigned most;
-    if (inet_pton(AF_INET, host, &network->address.in.sin_addr) == 1) {
-        network->address.in.sin_family = AF_INET;
-        most = 32;
-    } else if (inet_pton(AF_INET6, host, &network->address.in6.sin6_addr) == 1) {
-        network->address.in6.sin6_family = AF_INET6;
-        most = 128;
-    } else if (strcmp(host, "unix:") == 0) {
-        network->address.un.sun_family = AF_UNIX;
-        return slash == NULL;
-    } else {
-        return false;
-    }
-    uint64_t bits = most;
-    if (slash && !str_to_u64(str_of(slash + 1), most, &bits))
-        return false;
-    network->bits = (unsigned)bits;
-    return true;
-}
-
-static void compile_trusted(struct site_compiler *compiler)
-{
-    const struct conf_strings *texts = &compiler->settings->trusted_proxies;
-    struct network *networks = arena_array(compiler->arena, texts->count, sizeof *networks);
-    for (unsigned i = 0; i < texts->count; i++)
-        if (!parse_network(texts->items[i], &networks[i]))
-            errors_add(
-                compiler->errors, compiler->settings->origin,
-                "trusted_proxies: \"%s\" is not a network (write \"10.0.0.0/8\", \"::1\" or \"unix:\")",
-                texts->items[i]);
-    compiler->site->trusted = networks;
-    compiler->site->trusted_count = texts->count;
-}
-
-static bool network_has(const struct network *network, const struct address *address)
-{
-    const unsigned char *a, *b;
-    if (network->address.any.sa_family != address->any.sa_family)
-        return false;
-    if (address->any.sa_family == AF_INET) {
-        a = (const unsigned char *)&network->address.in.sin_addr;
-        b = (const unsigned char *)&address->in.sin_addr;
-    } else if (address->any.sa_family == AF_INET6) {
-        a = (const unsigned char *)&network->address.in6.sin6_addr;
-        b = (const unsigned char *)&address->in6.sin6_addr;
-    } else {
-        return true;
-    }
-    unsigned whole = network->bits / 8, rest = network->bits % 8;
-    return memcmp(a, b, whole) == 0 && (rest == 0 || (a[whole] ^ b[whole]) >> (8 - rest) == 0);
-}
+/* --- the whole --- */
 
 bool site_trusts(const struct site *site, const struct address *address)
 {
@@ -373,8 +310,9 @@ const struct site *site_compile(const struct settings *settings, const struct po
     struct site *site = arena_zalloc(arena, sizeof *site);
     struct site_compiler compiler = {site, settings, policies, arena, errors, NULL};
     site->settings = settings;
+    site->trusted = settings->trusted;
+    site->trusted_count = settings->trusted_proxies.count;
     site->balancing = balancing;
-    compile_trusted(&compiler);
     const struct conf_policies *levels[3] = {NULL, NULL, &settings->defaults.policies};
     site->defaults = compile_chain(&compiler, NULL, levels, settings->defaults.origin);
     compile_routes(&compiler);

@@ -2,7 +2,7 @@
 #ifndef REQUEST_SITE_H
 #define REQUEST_SITE_H
 
-#include "shared/base/address.h"
+#include "shared/base/network.h"
 #include "worker/request/policy.h"
 #include "worker/request/router.h"
 
@@ -17,11 +17,6 @@ struct chain {
     const struct link *links;
     unsigned count;      /* without the content */
     struct link content; /* policy NULL: none (requests without a route) */
-};
-
-struct network {
-    struct address address;
-    unsigned bits;
 };
 
 struct balancing;
