@@ -9,21 +9,20 @@
 struct date {
     unsigned year, month, day; /* month and day from 1 */
     unsigned weekday;          /* 0: Sunday */
-    unsigned hour, minute, second, millisecond;
+    unsigned hour, minute, second;
 };
 
 /* The civil calendar in UTC. Years begin in March while counting, so that a leap day is the last of its year; an era
  * is 400 years, 146,097 days. */
-static struct date date_of(uint64_t wall_ns)
+static struct date date_of(uint64_t seconds)
 {
-    uint64_t seconds = wall_ns / NS_PER_SECOND, days = seconds / 86400;
+    uint64_t days = seconds / 86400;
     unsigned of_day = (unsigned)(seconds % 86400);
     struct date date = {
         .weekday = (unsigned)((days + 4) % 7), /* 1970-01-01 was a Thursday */
         .hour = of_day / 3600,
         .minute = of_day / 60 % 60,
         .second = of_day % 60,
-        .millisecond = (unsigned)(wall_ns % NS_PER_SECOND / NS_PER_MS),
     };
     days += 719468; /* from 0000-03-01 */
     unsigned of_era = (unsigned)(days % 146097);
@@ -38,7 +37,7 @@ static struct date date_of(uint64_t wall_ns)
 
 void clock_rfc3339(uint64_t wall_ns, char out[CLOCK_RFC3339_SIZE])
 {
-    struct date date = date_of(wall_ns);
+    struct date date = date_of(wall_ns / NS_PER_SECOND);
     memcpy(out, "0000-00-00T00:00:00.000Z", CLOCK_RFC3339_SIZE);
     digits_put(out, date.year, 4);
     digits_put(out + 5, date.month, 2);
@@ -46,14 +45,14 @@ void clock_rfc3339(uint64_t wall_ns, char out[CLOCK_RFC3339_SIZE])
     digits_put(out + 11, date.hour, 2);
     digits_put(out + 14, date.minute, 2);
     digits_put(out + 17, date.second, 2);
-    digits_put(out + 20, date.millisecond, 3);
+    digits_put(out + 20, (unsigned)(wall_ns % NS_PER_SECOND / NS_PER_MS), 3);
 }
 
-void clock_http(uint64_t wall_ns, char out[CLOCK_HTTP_SIZE])
+void clock_http(uint64_t seconds, char out[CLOCK_HTTP_SIZE])
 {
     static const char days[] = "SunMonTueWedThuFriSat";
     static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
-    struct date date = date_of(wall_ns);
+    struct date date = date_of(seconds);
     memcpy(out, "Day, 00 Mon 0000 00:00:00 GMT", CLOCK_HTTP_SIZE);
     memcpy(out, days + 3 * date.weekday, 3);
     digits_put(out + 5, date.day, 2);
@@ -127,5 +126,5 @@ bool clock_parse(struct str text, uint64_t *seconds)
         return false;
     int64_t all = (int64_t)days_of(year, month, day) * 86400 + of_day;
     *seconds = (uint64_t)all;
-    return all >= 0;
+    return all >= 0 && all <= CLOCK_LAST;
 }

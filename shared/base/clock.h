@@ -28,12 +28,17 @@ static inline uint64_t clock_wall_ns(void)
 #define CLOCK_RFC3339_SIZE 25
 void clock_rfc3339(uint64_t wall_ns, char out[CLOCK_RFC3339_SIZE]);
 
-/* An HTTP date, "Tue, 24 Nov 2026 03:49:32 GMT" (RFC 9110, section 5.6.7): 29 bytes and a NUL. */
+/* The last second that has a year of four digits: nanoseconds of the wall clock end long before, in 2554. */
+#define CLOCK_LAST 253402300799
+
+/* An HTTP date, "Tue, 24 Nov 2026 03:49:32 GMT" (RFC 9110, section 5.6.7): 29 bytes and a NUL. Of seconds of the wall
+ * clock, up to CLOCK_LAST. */
 #define CLOCK_HTTP_SIZE 30
-void clock_http(uint64_t wall_ns, char out[CLOCK_HTTP_SIZE]);
+void clock_http(uint64_t seconds, char out[CLOCK_HTTP_SIZE]);
 
 /* What someone wrote: a day, "2027-01-31" (from its first second in UTC), or a time of RFC 3339, "2027-01-31T12:00:00Z",
- * "…+01:00"; a fraction is dropped. True and the seconds of the wall clock; false: it is neither, or lies before 1970. */
+ * "…+01:00"; a fraction is dropped. True and the seconds of the wall clock, up to CLOCK_LAST; false: it is neither, or lies
+ * before 1970 or beyond that. */
 bool clock_parse(struct str text, uint64_t *seconds);
 
 #endif

@@ -178,6 +178,8 @@ class Routing(Case):
                 {{ name = "new"; version = {{ name = "2"; by = "header"; }};
                    routes = ( {{ match = {{ path = "/here"; }}; respond = {{ status = 204; }}; }} ); }},
                 {{ name = "ending"; version = {{ name = "3"; sunset = "2030-06-01"; link = "/bye"; }};
+                   routes = ( {{ match = {{ path = "/x"; }}; respond = {{ status = 204; }}; }} ); }},
+                {{ name = "never"; version = {{ name = "4"; sunset = "9999-12-31T23:59:59Z"; }};
                    routes = ( {{ match = {{ path = "/x"; }}; respond = {{ status = 204; }}; }} ); }}""")
         said = {"Deprecation": ["@1767225600"], "Sunset": ["Fri, 01 Jan 2027 00:00:00 GMT"],
                 "Link": ['<https://example.com/end?a=1>; rel="deprecation"'], "Vary": ["Api-Version"]}
@@ -194,6 +196,7 @@ class Routing(Case):
         check(gateway.get("/here", fields=[("Api-Version", "2")]), 204, Deprecation=[], Sunset=[], Link=[])
         check(gateway.get("/v3/x"), 204, Deprecation=[], Sunset=["Sat, 01 Jun 2030 00:00:00 GMT"],
               Link=['</bye>; rel="sunset"'], Vary=[])
+        check(gateway.get("/v4/x"), 204, Deprecation=[], Sunset=["Fri, 31 Dec 9999 23:59:59 GMT"], Link=[], Vary=[])
 
     def test_reload(self):
         """Patterns belong to their generation: they go with it, and the next has its own."""

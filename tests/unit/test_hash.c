@@ -86,14 +86,16 @@ static void test_dates(void **state)
     assert_string_equal(text, "1970-01-01T00:00:00.000Z");
     clock_rfc3339(1795492172123456789, text);
     assert_string_equal(text, "2026-11-24T03:49:32.123Z");
-    clock_http(784111777ull * NS_PER_SECOND, text);
+    clock_http(784111777, text);
     assert_string_equal(text, "Sun, 06 Nov 1994 08:49:37 GMT"); /* the example of RFC 9110 */
-    clock_http(951782400ull * NS_PER_SECOND, text);
+    clock_http(951782400, text);
     assert_string_equal(text, "Tue, 29 Feb 2000 00:00:00 GMT");
-    clock_http(4107542399ull * NS_PER_SECOND, text);
+    clock_http(4107542399, text);
     assert_string_equal(text, "Sun, 28 Feb 2100 23:59:59 GMT");
-    clock_http(4107542400ull * NS_PER_SECOND, text);
+    clock_http(4107542400, text);
     assert_string_equal(text, "Mon, 01 Mar 2100 00:00:00 GMT");
+    clock_http(CLOCK_LAST, text);
+    assert_string_equal(text, "Fri, 31 Dec 9999 23:59:59 GMT");
 }
 
 static void test_dates_as_the_library(void **state)
@@ -104,7 +106,7 @@ static void test_dates_as_the_library(void **state)
         struct tm tm;
         char text[CLOCK_HTTP_SIZE], expected[64];
         assert_non_null(gmtime_r(&seconds, &tm));
-        clock_http((uint64_t)seconds * NS_PER_SECOND, text);
+        clock_http((uint64_t)seconds, text);
         strftime(expected, sizeof(expected), "%a, %d %b %Y %H:%M:%S GMT", &tm);
         assert_string_equal(text, expected);
     }
@@ -148,6 +150,8 @@ static void test_clock_parse(void **state)
         "2100-02-29",
         "1969-12-31",
         "1970-01-01T00:00:00+00:01",
+        "9999-12-31T23:59:60Z",
+        "9999-12-31T23:59:59-00:01",
         "2026-01-01 00:00:00Z",
         "2026-01-01T",
         "2026-01-01T00:00Z",

@@ -32,7 +32,7 @@ struct str service_date(struct http_service *service)
 {
     uint64_t second = service->net->loop->wall_ns / NS_PER_SECOND;
     if (second != service->date_second) {
-        clock_http(service->net->loop->wall_ns, service->date);
+        clock_http(second, service->date);
         service->date_second = second;
     }
     return (struct str){service->date, CLOCK_HTTP_SIZE - 1};

@@ -42,7 +42,7 @@ static const void *compile(struct compiler *compiler, const void *conf)
             str_of(arena_printf(compiler->arena, "@%llu", (unsigned long long)settings->deprecated_from));
     if (settings->sunset) {
         char *date = arena_alloc(compiler->arena, CLOCK_HTTP_SIZE);
-        clock_http(settings->sunset_from * NS_PER_SECOND, date);
+        clock_http(settings->sunset_from, date);
         version->sunset = str_of(date);
     }
     if (settings->link)
