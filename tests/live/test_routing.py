@@ -161,6 +161,22 @@ class Routing(Case):
         message = self.refused(gateway, "/shop/x", 404, r'in version \"9\" (field Accept)', [("Accept", vendor(9))])
         self.assertEqual(message.all("Vary"), ["Accept"])
 
+    def test_versions_by_many_fields(self):
+        """Up to four fields are named; of more, Vary says that nobody can tell."""
+        def apis(count):
+            return ",\n".join(
+                api([route('path = "/x"; methods = "GET";', f"v{i}")], f"a{i}",
+                    f'version = {{ name = "{i}"; by = "header"; header = "V{i}"; }};') for i in range(count))
+
+        gateway = self.gateway(apis=apis(4))
+        for count in (4, 5, 6):
+            vary = ["V0", "V1", "V2", "V3"] if count == 4 else ["*"]
+            gateway.reload(apis=apis(count))
+            message = self.reaches(gateway, f"v{count - 1}", "/x", [(f"V{count - 1}", str(count - 1))])
+            self.assertEqual(message.all("Vary"), vary)
+            message = self.refused(gateway, "/x", 404, "without a version (field V0)")
+            self.assertEqual(message.all("Vary"), vary)
+
     def test_deprecation(self):
         """Every answer of a deprecated API says so: of the upstream, of the gateway, and its errors."""
         def serve(request, _):

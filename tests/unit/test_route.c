@@ -111,6 +111,26 @@ static void test_many_hosts(void **state)
     check("example", "/", "404");
 }
 
+/* A name longer than names are is nobody's, and is looked up nowhere. */
+static void test_long_host(void **state)
+{
+    (void)state;
+    char host[70000], name[256];
+    memset(host, 'a', sizeof host);
+    memset(name, 'a', sizeof name);
+    host[sizeof host - 1] = name[255] = '\0';
+    add("longest", name, "/", 0);
+    add("wild", "*.b", "/", 0);
+    add("any", NULL, "/", 0);
+    router_finish(router, arena);
+    check(name, "/", "longest");
+    check(host, "/", "any");
+    memcpy(host + sizeof host - 3, ".b", 2);
+    check(host, "/", "any");
+    host[256] = '\0'; /* one too many */
+    check(host, "/", "any");
+}
+
 static void test_paths(void **state)
 {
     (void)state;
@@ -211,6 +231,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_hosts, setup, teardown),
         cmocka_unit_test_setup_teardown(test_many_hosts, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_long_host, setup, teardown),
         cmocka_unit_test_setup_teardown(test_paths, setup, teardown),
         cmocka_unit_test_setup_teardown(test_asterisk, setup, teardown),
         cmocka_unit_test_setup_teardown(test_methods, setup, teardown),
