@@ -129,6 +129,19 @@ static void test_listeners(void **state)
         "if it is octal)\nmain.conf:1: listeners[0].mode: must be text, not a number (write \"660\")\n");
 }
 
+static void test_hash_load(void **state)
+{
+    (void)state;
+    static const double loads[] = {0, 1};
+    const struct settings *settings = conf_right(
+        "upstreams = {"
+        "a = { endpoints = \"10.0.0.1:1\"; balance = \"hash\"; hash = { by = \"${host}\"; load = 0; }; };"
+        "b = { endpoints = \"10.0.0.1:1\"; balance = \"hash\"; hash = { by = \"${host}\"; load = 1; }; }; "
+        "};");
+    for (unsigned i = 0; i < 2; i++)
+        assert_true(((const struct upstream_settings *)settings->upstreams.items[i])->hash->load == loads[i]);
+}
+
 static void test_upstreams(void **state)
 {
     (void)state;
@@ -389,10 +402,11 @@ static void test_rest(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        CONF_TEST(test_defaults),  CONF_TEST(test_whole),      CONF_TEST(test_listeners),
-        CONF_TEST(test_upstreams), CONF_TEST(test_hosts),      CONF_TEST(test_apis),
-        CONF_TEST(test_match),     CONF_TEST(test_conditions), CONF_TEST(test_version),
-        CONF_TEST(test_policies),  CONF_TEST(test_rest),       CONF_TEST(test_forwarded),
+        CONF_TEST(test_defaults),  CONF_TEST(test_whole),     CONF_TEST(test_listeners),
+        CONF_TEST(test_hash_load), CONF_TEST(test_upstreams), CONF_TEST(test_hosts),
+        CONF_TEST(test_apis),      CONF_TEST(test_match),     CONF_TEST(test_conditions),
+        CONF_TEST(test_version),   CONF_TEST(test_policies),  CONF_TEST(test_rest),
+        CONF_TEST(test_forwarded),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -301,6 +301,12 @@ static void test_not_told_apart(void **state)
     BAD("a path = '/x'; priority = 2;\n"
         "b path = '/x'; priority = 2;\n",
         same);
+    BAD("a path = '/x'; methods = [ 'LIST', 'PURGE' ];\n"
+        "b path = '/x'; methods = [ 'GET', 'PURGE' ];\n",
+        same);
+    GOOD("a path = '/x'; methods = [ 'LIST', 'GET' ];\n"
+         "b path = '/x'; methods = [ 'PURGE', 'PUT' ];\n"
+         "c path = '/x';\n");
     BAD("a path = '/x'; headers = ( 'A', { name = 'b'; equals = '1'; } );\n"
         "b path = '/x'; headers = ( { name = 'B'; equals = '1'; }, 'a' );\n",
         same);
