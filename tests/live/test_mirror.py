@@ -1,5 +1,7 @@
 """The mirror: a copy of the request, of which the client never hears."""
 import os
+import re
+import socket
 import threading
 
 from gatehouse import Case, Load, answer, command, wait_until
@@ -184,6 +186,106 @@ class Mirror(Case):
         gateway.get("/v1/")
         self.shadow.wait(lambda shadow: len(shadow.requests) == 3)
         self.assertEqual(gateway.stop(), 0)
+
+    def test_copies_give_way_when_descriptors_run_out(self):
+        """A shadow that never answers holds as many connections as it can get: clients get theirs all the same."""
+        release, held = threading.Event(), threading.Event()
+        self.addCleanup(release.set)
+        held.set()
+
+        def stall(_request, _sock):
+            release.wait(60)
+            raise ConnectionError
+        gateway = self.start('mirror = { upstream = "shadow"; in_flight = 100000; };', self.origin(stall),
+                             serve=lambda request, sock: held.wait(60) and answer(), extra="max_connections = 16;")
+        pid = gateway.wait_processes("worker", 1)[0]
+        with open(f"/proc/{pid}/limits", encoding="utf-8") as file:
+            limit = int(re.search(r"Max open files +(\d+)", file.read()).group(1))
+        for _ in range(limit):
+            self.assertEqual(gateway.get("/v1/").status, 200)
+        clients = [gateway.client() for _ in range(12)]
+        held.clear()
+        for client in clients:
+            self.addCleanup(client.close)
+            client.send_head("GET", "/v1/")
+        self.real.wait(lambda real: len(real.requests) == limit + len(clients))
+        held.set()
+        self.assertEqual([client.answer().status for client in clients], [200] * len(clients))
+        release.set()
+        wait_until(lambda: sum(self.stats(gateway)) == limit + len(clients), "all copies to be over")
+
+    def test_a_shadow_that_is_full(self):
+        """Copies wait for a connection as other calls do, in their own time; who leaves doesn't matter to them."""
+        release = threading.Event()
+        self.addCleanup(release.set)
+
+        def stall(_request, _sock):
+            release.wait(60)
+            return answer()
+        gateway = self.start(shadow=self.origin(stall))
+        gateway.replace(upstreams=gateway.settings["upstreams"].replace(
+            f'"{self.shadow.text}" );', f'"{self.shadow.text}" ); max_connections = 1; queue = {{ size = 2; timeout = "20s"; }};'))
+        for _ in range(5):
+            self.assertEqual(gateway.get("/v1/", method="POST", body=b"x").status, 200)
+        self.wait_stats(gateway, 0, 0, 2)
+        self.assertEqual(gateway.status()["stats"]["upstream_busy"], 2)
+        release.set()
+        self.wait_stats(gateway, 3, 0, 2)
+        self.assertEqual(self.shadow.connections, 1)
+
+    def test_copies_in_a_queue_are_cut(self):
+        """By their own time-out, and by the end of their worker."""
+        release = threading.Event()
+        self.addCleanup(release.set)
+
+        def stall(_request, _sock):
+            release.wait(60)
+            raise ConnectionError
+        gateway = self.start(shadow=self.origin(stall))
+        full = gateway.settings["upstreams"].replace(
+            f'"{self.shadow.text}" );', f'"{self.shadow.text}" ); max_connections = 1; queue = {{ timeout = "60s"; }};')
+        gateway.replace(upstreams=full, apis=gateway.settings["apis"].replace(
+            'mirror = "shadow"', 'mirror = { upstream = "shadow"; timeout = "300ms"; }'))
+        for _ in range(3):
+            self.assertEqual(gateway.get("/v1/").status, 200)
+        self.wait_stats(gateway, 0, 0, 3)
+        gateway.replace(apis=gateway.settings["apis"].replace("300ms", "1h"))
+        before = gateway.wait_processes("worker", 1)
+        for _ in range(3):
+            self.assertEqual(gateway.get("/v1/").status, 200)
+        wait_until(lambda: gateway.status()["stats"]["upstream_queued"] == 4, "two more in the queue")
+        gateway.replace()
+        wait_until(lambda: not any(process["pid"] in before for process in gateway.processes(states=None)),
+                   "the old worker to end")
+        self.wait_stats(gateway, 0, 0, 6)
+
+    def test_a_shadow_that_reads_nothing(self):
+        """Of a body that its socket doesn't take whole."""
+        listener = socket.create_server(("127.0.0.1", 0))
+        self.addCleanup(listener.close)
+        gateway = self.start('mirror = { upstream = "shadow"; max_body = "16M"; timeout = "500ms"; };',
+                             shadow="127.0.0.1:%d" % listener.getsockname()[1])
+        body = b"x" * (15 << 20)
+        self.assertEqual(gateway.get("/v1/", method="POST", body=body).status, 200)
+        self.wait_stats(gateway, 0, 0, 1)
+        self.assertEqual(self.real.requests[0].body, body)
+
+    def test_mirrors_have_caps_of_their_own(self):
+        """A shadow that stalls takes no copies from another."""
+        release = threading.Event()
+        self.addCleanup(release.set)
+
+        def stall(_request, _sock):
+            release.wait(60)
+            raise ConnectionError
+        good = self.origin()
+        gateway = self.start('mirror = ( { upstream = "shadow"; in_flight = 2; }, { upstream = "good"; in_flight = 2; } );',
+                             self.origin(stall), upstreams=f'good = {{ endpoints = ( "{good.text}" ); }};')
+        for number in range(5):
+            self.assertEqual(gateway.get("/v1/").status, 200)
+            good.wait(lambda good: len(good.requests) == number + 1)
+            wait_until(lambda: self.stats(gateway)[0] == number + 1, "the copy to be over")
+        self.assertEqual(self.stats(gateway), (5, 3, 0))
 
     def test_under_load_and_reload(self):
         """Every request is answered, and every one has its copy, or a reason why not."""

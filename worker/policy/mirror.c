@@ -65,7 +65,7 @@ static const struct row rows[] = {
     M(ROW_SIZE, max_body, .fallback = "64K", .min = 0, .max = 16 << 20,
       .help = "the largest body that is copied; requests with a larger one are not"),
     M(ROW_NUMBER, in_flight, .fallback = "100", .min = 1, .max = 100000,
-      .help = "copies that a worker has in flight; beyond it none is made"),
+      .help = "copies that a worker has in flight to that upstream; beyond it none is made"),
     M(ROW_DURATION, timeout, .fallback = "30s", .min = 1, .max = 3600000,
       .help = "how long one may take in all; then it is cut"),
     M(ROW_STRING, path,
@@ -94,6 +94,11 @@ static const void *compile(struct compiler *compiler, const void *conf)
 
 /* --- the life of a copy --- */
 
+static struct cluster *cluster_of(struct worker *worker, const struct mirror *mirror)
+{
+    return &worker->clusters[mirror->upstream];
+}
+
 static void end(struct copy *copy, enum stat_id why)
 {
     struct worker *worker = copy->worker;
@@ -104,7 +109,7 @@ static void end(struct copy *copy, enum stat_id why)
     timer_clear(&worker->loop.timers, &copy->deadline);
     loop_undefer(&copy->start);
     list_remove(&copy->background.link);
-    worker->mirror_count--;
+    cluster_of(worker, copy->mirror)->copies--;
     stat_add(worker->stats, why, 1);
     service_arena_give(&worker->service, &arena);
 }
@@ -189,6 +194,7 @@ static void on_failed(void *owner, enum call_failure failure, const char *detail
 }
 
 static const struct call_events call_events = {
+    .background = true,
     .write_head = write_head,
     .ends = ends,
     .on_ready = on_ready,
@@ -205,9 +211,9 @@ static const struct call_events call_events = {
 static void on_start(struct deferred *deferred)
 {
     struct copy *copy = CONTAINER_OF(deferred, struct copy, start);
-    struct cluster *cluster = &copy->worker->clusters[copy->mirror->upstream];
-    (void)call_start(&copy->call, cluster, &call_events, copy, copy->arena, copy->method,
-                     copy->data.length > 0, false, copy->key); /* when it failed at once, the copy is gone */
+    (void)call_start(&copy->call, cluster_of(copy->worker, copy->mirror), &call_events, copy, copy->arena,
+                     copy->method, copy->data.length > 0, false,
+                     copy->key); /* when it failed at once, the copy is gone */
 }
 
 static void start(struct copy *copy)
@@ -279,7 +285,7 @@ static struct copy *make_copy(struct request *request, const struct mirror *mirr
     struct worker *worker = request->worker;
     struct arena *arena = service_arena_take(&worker->service);
     struct copy *copy = arena_zalloc(arena, sizeof *copy);
-    const struct cluster *cluster = &worker->clusters[mirror->upstream];
+    struct cluster *cluster = cluster_of(worker, mirror);
     size_t size = forward_fields_size(request);
     struct buf fields = buf_on(arena_alloc(arena, size), size);
     forward_fields(request, &fields);
@@ -304,7 +310,7 @@ static struct copy *make_copy(struct request *request, const struct mirror *mirr
     list_init(&copy->start.link);
     timer_init(&copy->deadline, on_deadline);
     list_push_back(&worker->background, &copy->background.link);
-    worker->mirror_count++;
+    cluster->copies++;
     return copy;
 }
 
@@ -316,7 +322,7 @@ static enum verdict on_request(struct request *request, const void *compiled)
     const char *why;
     if (!is_chosen(request, mirror))
         return VERDICT_NEXT;
-    if (worker->mirror_count >= mirror->in_flight || request->head->length > mirror->max_body ||
+    if (cluster_of(worker, mirror)->copies >= mirror->in_flight || request->head->length > mirror->max_body ||
         forward_destination(&mirror->forward, request, &destination, &why)) {
         stat_add(worker->stats, STAT_MIRRORS_DROPPED, 1);
         return VERDICT_NEXT;

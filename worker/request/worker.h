@@ -13,7 +13,8 @@
 struct cluster;
 struct request;
 
-/* Something that goes on without a client: it holds no drain up, and is cut when the worker ends. */
+/* Something that goes on without a client: it holds no drain up, gives way to clients when descriptors run out, and is
+ * cut when the worker ends. */
 struct background {
     struct list link;
     void (*cut)(struct background *background); /* lets go of everything, and takes itself off the list */
@@ -36,12 +37,18 @@ struct worker {
     unsigned request_count;
     uint64_t patterns_exceeded; /* requests for which a route's pattern would have taken too long */
     uint64_t exceeded_told;     /* ms: when the log last said so */
-    struct list background;     /* struct background */
-    unsigned mirror_count;      /* copies of requests that are in flight */
+    struct list background;     /* struct background, the oldest first */
     /* What the admin socket answers for a path, as JSON in `arena`; false: there is nothing of that name. Set by the
      * keeper only. */
     bool (*admin)(struct worker *worker, struct str path, struct arena *arena, struct str *body);
     void *owner; /* the role's */
 };
+
+/* There must be one. */
+static inline void background_cut_oldest(struct worker *worker)
+{
+    struct background *background = CONTAINER_OF(worker->background.next, struct background, link);
+    background->cut(background);
+}
 
 #endif

@@ -123,7 +123,7 @@ static void say_failed(struct gate *gate, const char *what, int error, const cha
 static bool on_exhausted(struct acceptor *acceptor, int error)
 {
     struct accepting *accepting = gate_of(acceptor)->accepting;
-    if ((error == EMFILE || error == ENFILE) && clusters_close_oldest(accepting->worker))
+    if ((error == EMFILE || error == ENFILE) && clusters_make_room(accepting->worker))
         return true;
     say_failed(gate_of(acceptor), "accept on", error, "waiting for a connection to close");
     return false;

@@ -160,10 +160,8 @@ int engine_run(struct engine *engine)
     struct worker *worker = &engine->worker;
     member_ready(&engine->member);
     loop_run(&worker->loop);
-    while (!list_empty(&worker->background)) {
-        struct background *background = CONTAINER_OF(worker->background.next, struct background, link);
-        background->cut(background);
-    }
+    while (!list_empty(&worker->background))
+        background_cut_oldest(worker);
     clusters_close(worker);
     accepting_free(&engine->accepting);
     for (unsigned i = 0; i < worker->service.arena_count; i++)

@@ -109,22 +109,23 @@ static bool send_head(struct call *call)
     return true;
 }
 
-/* A new connection; NULL with errno. When descriptors are lacking, one that only idles is given up for it. */
+/* A new connection; NULL with errno. When descriptors are lacking, what no client waits for is given up for it. */
 static struct http1_client *open_client(struct call *call, struct endpoint *endpoint)
 {
     struct worker *worker = call->cluster->worker;
-    struct http1_client *client = NULL;
-    for (bool again = true;; again = false) {
-        client = http1_client_open(&worker->net, &endpoint->settings->address, endpoint,
-                                   &endpoint_pool_events, call, &client_events, &call->cluster->timeouts);
+    for (;;) {
+        struct http1_client *client =
+            http1_client_open(&worker->net, &endpoint->settings->address, endpoint, &endpoint_pool_events,
+                              call, &client_events, &call->cluster->timeouts);
         if (client) {
             stat_add(worker->stats, STAT_UPSTREAM_CONNECTIONS, 1);
             return client;
         }
         int error = errno;
-        bool more = again && (error == EMFILE || error == ENFILE) && clusters_close_oldest(worker);
+        bool again =
+            (error == EMFILE || error == ENFILE) && !call->events->background && clusters_make_room(worker);
         errno = error;
-        if (!more)
+        if (!again)
             return NULL;
     }
 }

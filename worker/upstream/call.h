@@ -29,6 +29,7 @@ struct call_ends {
 };
 
 struct call_events {
+    bool background; /* the call is for no client that waits: it takes no descriptor from those that are */
     /* Appends the request's head for `endpoint` to `head`; called at each try. False: it doesn't fit. */
     bool (*write_head)(void *owner, const struct endpoint *endpoint, struct buf *head);
     /* The ends of the client's connection, for an upstream with proxy_protocol. NULL: the call is for nobody. */

@@ -63,7 +63,7 @@ struct http1_client *endpoint_take(struct endpoint *endpoint)
     return http1_client_of_link(link);
 }
 
-bool clusters_close_oldest(struct worker *worker)
+static bool close_oldest(struct worker *worker)
 {
     struct http1_client *oldest = NULL;
     for (unsigned i = 0; i < worker->site->settings->upstreams.count; i++) {
@@ -80,6 +80,16 @@ bool clusters_close_oldest(struct worker *worker)
     if (oldest)
         http1_client_close(oldest);
     return oldest;
+}
+
+bool clusters_make_room(struct worker *worker)
+{
+    if (close_oldest(worker))
+        return true;
+    if (list_empty(&worker->background))
+        return false;
+    background_cut_oldest(worker);
+    return true;
 }
 
 /* --- the next endpoint --- */

@@ -38,6 +38,7 @@ struct cluster {
     unsigned tries;          /* endpoints that a call tries at most */
     const uint32_t *weights; /* of each endpoint and those before it; NULL: they are all the same */
     double usual;            /* ns: how long answers take, for p2c */
+    unsigned copies;         /* that mirrors have in flight to it */
     struct queue queue;
     struct client_timeouts timeouts;
 };
@@ -62,8 +63,9 @@ void clusters_open(struct worker *worker, struct arena *arena);
 /* Closes all idle connections. */
 void clusters_close(struct worker *worker);
 
-/* Closes the connection that is idle longest, of all clusters, for its descriptor. False: none is idle. */
-bool clusters_close_oldest(struct worker *worker);
+/* Gives something up for its descriptor: of all clusters the connection that is idle longest, or else what has gone on
+ * longest without a client. False: there is nothing. Not for what itself goes on without a client. */
+bool clusters_make_room(struct worker *worker);
 
 /* The next endpoint for a call. */
 enum picked cluster_pick(struct cluster *cluster, struct choice *choice, struct endpoint **endpoint);
