@@ -44,6 +44,7 @@ struct proxying {
     struct call call;
     struct destination destination;
     struct str set_cookie; /* for the answer; empty: none */
+    bool begun;            /* on_content() has returned: the call is on its way */
 };
 
 static const struct row variant_rows[] = {
@@ -366,10 +367,8 @@ static void on_failed(void *owner, enum call_failure failure, const char *detail
     struct proxying *proxying = owner;
     struct request *request = proxying->request;
     failed(proxying, failure, detail);
-    if (request->content_verdict == VERDICT_WAIT)
+    if (proxying->begun) /* else on_content() says so */
         request_content_failed(request);
-    else
-        request->content_verdict = VERDICT_FAIL; /* still inside on_content() */
 }
 
 static const struct call_events call_events = {
@@ -414,14 +413,14 @@ static enum verdict on_content(struct request *request, const void *compiled)
                             (long long)request->worker->site->settings->forwarded.max_hops);
     request->content = &content_events;
     request->content_state = proxying;
-    request->content_verdict = VERDICT_NEXT;
+    proxying->begun = false;
     bool body = !request->exchange->body_done;
     if (!call_start(&proxying->call, cluster, &call_events, proxying, request->arena, request->head->method,
                     body, request->head->body == BODY_STREAM, cluster_key(cluster, request))) {
         request->content = NULL;
         return VERDICT_FAIL;
     }
-    request->content_verdict = VERDICT_WAIT;
+    proxying->begun = true;
     return VERDICT_WAIT;
 }
 

@@ -63,7 +63,6 @@ struct request {
     struct str path; /* normal form */
     struct route_match match;
     const struct chain *chain;
-    enum verdict content_verdict;
 
     struct response_head response;
     struct str response_body; /* when the answer was made whole */
