@@ -86,6 +86,34 @@ class Balance(Case):
         self.assertLess(bodies.count(b"no"), 20)
         self.assertEqual(bodies.count(b"no") + bodies.count(b"yes"), 200)
 
+    def test_p2c_blames_no_endpoint_for_a_slow_client(self):
+        """Who stalls or leaves while it sends its body has kept the endpoint waiting, and not the other way round."""
+        def slowly(request, sock):
+            threading.Event().wait(0.3)
+            return answer(b"slow")
+        def half(client):
+            client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n12345")
+        fast, slow = self.origin(lambda request, sock: answer(b"fast")), self.origin(slowly)
+        for settings, status in (("", 408), ('timeout = { total = "900ms"; };', 504)):
+            slow.requests.clear()
+            gateway = self.start([fast.text, slow.text], 'balance = "p2c";' + settings,
+                                 extra='client = { body_timeout = "1s"; };')
+            for _ in range(1000):  # it must have been there once to be known as slow
+                if slow.requests:
+                    break
+                gateway.get("/")
+            self.assertEqual(gateway.get("/").body, b"fast")
+            with gateway.client() as stalls:
+                half(stalls)
+                self.problem(stalls.answer(), status)
+            self.assertEqual({gateway.get("/").body for _ in range(10)}, {b"fast"}, status)
+            with gateway.client() as leaves:
+                half(leaves)
+                self.assertTrue(leaves.quiet(0.7))
+            wait_until(lambda: self.stat(gateway, "aborted") == 1, "the gateway knows")
+            self.assertEqual({gateway.get("/").body for _ in range(10)}, {b"fast"}, "left")
+            gateway.stop()
+
     def test_hash_by_anything(self):
         origins = self.named(8)
         for by, fields, target in (("${header.x-user}", [("X-User", "%d")], "/"), ("${cookie.u}", [("Cookie", "a=b; u=%d")], "/"),

@@ -13,11 +13,11 @@ static const struct client_events client_events;
 static void on_pause(struct timer *timer);
 
 /* What came of the present try, and after how long, for balancers that learn. An answer that breaks off later says
- * nothing of the time. */
+ * nothing of the time; nor does what was given up before the endpoint had all of the request. */
 static void observe(struct call *call, enum outcome outcome)
 {
     const struct balancer *balancer = call->cluster->balancer;
-    if (balancer->observe && call->endpoint)
+    if (balancer->observe && call->endpoint && !(outcome == OUTCOME_LEFT && call->asking))
         balancer->observe(call->endpoint, call->answered ? 0 : call->cluster->worker->loop.now - call->asked,
                           outcome);
 }
@@ -103,6 +103,7 @@ static bool send_head(struct call *call)
         return false;
     }
     call->began = call->asked = call->cluster->worker->loop.now;
+    call->asking = call->body;
     http1_client_send(call->client, &head, call->method, call->arena, call->body, call->chunked);
     if (call->body)
         call->events->on_ready(call->owner);
@@ -199,6 +200,7 @@ static enum taken try_endpoint(struct call *call, struct endpoint *endpoint, boo
     call->endpoint = call->last = endpoint;
     call->tries++;
     call->pauses = 0;
+    call->asking = false;
     call->began = call->asked = call->cluster->worker->loop.now;
     endpoint->active++;
     return connect_to(call, endpoint, fresh);
@@ -312,7 +314,7 @@ static void on_total(struct timer *timer)
     if (call->client)
         http1_client_abandon(call->client);
     if (!call->answered)
-        observe(call, OUTCOME_FAILED);
+        observe(call, call->asking ? OUTCOME_LEFT : OUTCOME_FAILED);
     fail(call, CALL_TIMEOUT, "no whole answer within the total time-out");
 }
 
@@ -346,6 +348,7 @@ void call_send(struct call *call, const char *data, size_t length, bool last)
 {
     call->body_begun = true;
     call->asked = call->cluster->worker->loop.now;
+    call->asking = !last;
     if (call->client)
         http1_client_send_body(call->client, data, length, last);
 }

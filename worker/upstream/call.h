@@ -62,6 +62,7 @@ struct call {
     bool body; /* the request has one */
     bool chunked;
     bool body_begun; /* pieces of it are gone: the request can't be sent again */
+    bool asking;     /* the present try waits for more of the body: for the owner, not for the endpoint */
     bool answered;   /* the answer's head was passed on */
     bool queued;
     bool paused;
