@@ -64,18 +64,16 @@ static void fail(struct call *call, enum call_failure failure, const char *detai
     call->events->on_failed(call->owner, failure, detail);
 }
 
-/* Nothing was sent: any request may go to another endpoint. `peer`: it is the endpoint's fault, not ours. */
-static void not_connected(struct call *call, enum call_failure failure, const char *detail, bool peer)
+/* Nothing was sent: any request may go to another endpoint. */
+static void not_connected(struct call *call, enum call_failure failure, const char *detail)
 {
     struct endpoint *endpoint = call->endpoint;
     log_warning("upstream %s: %s: can't connect: %s", call->cluster->settings->name, endpoint->settings->text,
                 detail);
     call->failure = failure;
     call->detail = detail;
-    if (peer) {
-        observe(call, OUTCOME_FAILED);
-        endpoint_refused(endpoint);
-    }
+    observe(call, OUTCOME_FAILED);
+    endpoint_refused(endpoint);
     let_go(call);
 }
 
@@ -160,12 +158,10 @@ static enum taken no_resources(struct call *call, const char *detail)
     return OVER;
 }
 
-static enum taken not_opened(struct call *call, const struct endpoint *endpoint)
+static enum taken not_opened(struct call *call)
 {
     switch (errno) {
-    case EAGAIN:
-        if (endpoint->settings->address.any.sa_family != AF_UNIX)
-            break; /* no local port is free */
+    case EAGAIN: /* of UNIX sockets only */
         pause_call(call);
         return TAKEN;
     case EMFILE:
@@ -176,7 +172,7 @@ static enum taken not_opened(struct call *call, const struct endpoint *endpoint)
     case ENOSPC:
         return no_resources(call, "the gateway has no memory left for a connection to it");
     }
-    not_connected(call, CALL_UNREACHABLE, strerror(errno), errno != EAGAIN);
+    not_connected(call, CALL_UNREACHABLE, strerror(errno));
     return REFUSED;
 }
 
@@ -192,7 +188,7 @@ static enum taken connect_to(struct call *call, struct endpoint *endpoint, bool 
         return TAKEN;
     }
     call->client = open_client(call, endpoint);
-    return call->client ? TAKEN : not_opened(call, endpoint);
+    return call->client ? TAKEN : not_opened(call);
 }
 
 static enum taken try_endpoint(struct call *call, struct endpoint *endpoint, bool fresh)
@@ -291,7 +287,7 @@ static void on_pause(struct timer *timer)
     struct loop *loop = &call->cluster->worker->loop;
     call->paused = false;
     if (loop->now_ms >= call->pause_end) {
-        not_connected(call, CALL_TIMEOUT, "its backlog was full for the whole connect time-out", true);
+        not_connected(call, CALL_TIMEOUT, "its backlog was full for the whole connect time-out");
         try(call);
         return;
     }
@@ -444,7 +440,7 @@ static void on_failed(void *owner, enum client_failure failure, const char *deta
     switch (failure) {
     case CLIENT_CONNECT:
     case CLIENT_CONNECT_TIMEOUT:
-        not_connected(call, failure == CLIENT_CONNECT ? CALL_UNREACHABLE : CALL_TIMEOUT, detail, true);
+        not_connected(call, failure == CLIENT_CONNECT ? CALL_UNREACHABLE : CALL_TIMEOUT, detail);
         try(call);
         return;
     case CLIENT_CLOSED_UNUSED:
