@@ -114,6 +114,33 @@ class Balance(Case):
             self.assertEqual({gateway.get("/").body for _ in range(10)}, {b"fast"}, "left")
             gateway.stop()
 
+    def test_p2c_when_all_fail(self):
+        """By an error, by no answer, by no connection: each client is told, and when they work again they get requests."""
+        broken = threading.Event()
+        broken.set()
+
+        def fails(request, sock):
+            if not broken.is_set():
+                return answer(b"yes")
+            if request.target == "/close":
+                raise ConnectionError
+            return answer(b"no", "500 Internal Server Error")
+        origins = [self.origin(fails) for _ in range(3)]
+        dead = [f"unix:{self.folder}/dead{number}" for number in range(2)]
+        gateway = self.start([origin.text for origin in origins] + dead, 'balance = "p2c";')
+        for number in range(100):
+            if number % 2:
+                self.assertEqual(gateway.get("/").status, 500)
+            else:
+                self.problem(gateway.get("/close"), 502)
+        self.assertTrue(all(len(origin.requests) > 10 for origin in origins))
+        broken.clear()
+        self.assertEqual({gateway.get("/").body for _ in range(20)}, {b"yes"})
+        gateway.stop()
+        gateway = self.start(dead, 'balance = "p2c";')
+        for _ in range(5):
+            self.problem(gateway.get("/"), 502)
+
     def test_hash_by_anything(self):
         origins = self.named(8)
         for by, fields, target in (("${header.x-user}", [("X-User", "%d")], "/"), ("${cookie.u}", [("Cookie", "a=b; u=%d")], "/"),
@@ -268,6 +295,24 @@ class Balance(Case):
         self.assertEqual([staying.answer().body, last.answer().body], [b"/staying", b"/last"])
         self.assertEqual(gate.order, ["/held", "/staying", "/last"])
 
+    def test_client_that_leaves_while_it_is_connected(self):
+        """Its connection, which isn't one yet, counts no more."""
+        listener = socket.create_server(("127.0.0.1", 0), backlog=0)
+        self.addCleanup(listener.close)
+        for _ in range(3):  # the kernel answers no more of them
+            sock = socket.socket()
+            self.addCleanup(sock.close)
+            sock.setblocking(False)
+            sock.connect_ex(listener.getsockname())
+        gateway = self.start(["127.0.0.1:%d" % listener.getsockname()[1]],
+                             'max_connections = 1; queue = 0; timeout = { connect = "60s"; };')
+        for number in range(1, 3):
+            leaving = self.ask(gateway, "/leaving")[0]
+            wait_until(lambda: self.stat(gateway, "upstream_connections") == number, "it is connecting")
+            self.problem(gateway.get("/other"), 503, "in use")
+            leaving.close()
+            wait_until(lambda: self.stat(gateway, "aborted") == number, "the gateway knows")
+
     def test_total_time_out_ends_the_wait(self):
         gate = Gate()
         gateway = self.start([self.origin(gate).text], """max_connections = 1; queue = { timeout = "30s"; };
@@ -306,6 +351,38 @@ class Balance(Case):
         for client, name in zip([*held, *new, *waiting], (b"/held", b"/new", b"/1", b"/2")):
             self.assertEqual(client.answer().body, name)
         self.assertEqual(gate.order[2:], ["/1", "/2"])
+
+    def test_queue_of_a_worker_that_drains(self):
+        """It is full, too slow, left and served as before; then the worker ends."""
+        gate = Gate()
+        origin = self.origin(gate)
+        gateway = self.start([origin.text], 'max_connections = 1; queue = { size = 3; timeout = "3s"; };')
+        before = gateway.wait_processes("worker", 1)
+        late = [gateway.client() for _ in range(2)]
+        for client in late:  # the old worker's, as they were there before
+            self.addCleanup(client.close)
+            gate.let()
+            self.assertEqual(client.request("GET", "/early").status, 200)
+        held = self.ask(gateway, "/held")[0]
+        wait_until(lambda: gate.order[2:] == ["/held"], "the held one")
+        slow, leaving = self.ask_queued(gateway, "/slow", "/leaving")
+        gateway.reload()
+        late[0].send_head("GET", "/late")
+        wait_until(lambda: self.stat(gateway, "upstream_queued") == 3, "it waits in the old worker")
+        self.problem(late[1].request("GET", "/full"), 503, "queue is full")
+        leaving.close()
+        wait_until(lambda: self.stat(gateway, "aborted") == 1, "the gateway knows")
+        self.problem(slow.answer(), 503, "time-out")
+        self.problem(late[0].answer(), 503, "time-out")
+        self.assertEqual(gate.order[2:], ["/held"])
+        gate.let()
+        self.assertEqual(held.answer().body, b"/held")
+        for client in (held, slow, *late):
+            client.close()
+        wait_until(lambda: not any(process["pid"] in before for process in gateway.processes(states=None)),
+                   "the old worker to end")
+        gate.let()
+        self.assertEqual(gateway.get("/new").body, b"/new")
 
     def test_stop_cuts_who_waits(self):
         gate = Gate()

@@ -107,6 +107,30 @@ class Split(Case):
             cookie = gateway.get("/", fields=[("X-Forwarded-Proto", proto)]).get("Set-Cookie")
             self.assertRegex(cookie, "; SameSite=Lax; Max-Age=2" + more + "$")
 
+    def test_all_are_dead(self):
+        """Each client is told so of its own one, and gets no cookie that would keep it there."""
+        dead = {name: f"unix:{self.folder}/{name}" for name in ("stable", "canary")}
+        upstreams = "".join(f'{name} = {{ endpoints = ( "{text}" ); }};' for name, text in dead.items())
+        sticky = 'sticky = { cookie = "variant"; };'
+        gateway = self.gateway(workers=1, apis=self.apis(1, 1, sticky), upstreams=upstreams)
+        told = set()
+        for _ in range(40):
+            got = gateway.get("/")
+            told.add(re.search("upstream (stable|canary)", self.problem(got, 502)["detail"]).group(1))
+            self.assertEqual(got.all("Set-Cookie"), [])
+        self.assertEqual(told, {"stable", "canary"})
+        # Who was there before stays, and is told; nobody is sent where it doesn't belong.
+        gateway.replace(upstreams=self.origins())
+        tokens = {}
+        while len(tokens) < 2:
+            got = gateway.get("/")
+            tokens[got.body.decode()] = self.cookie_of(got)[0]
+        gateway.replace(upstreams=upstreams)
+        for name, token in tokens.items():
+            got = gateway.get("/", fields=[("Cookie", "variant=" + token)])
+            self.problem(got, 502, "upstream " + name)
+            self.assertEqual(got.all("Set-Cookie"), [])
+
     def test_the_choice_is_known(self):
         gateway = self.gateway(workers=1, upstreams=self.origins(), apis=self.apis(
             0, 1, 'path = "/to/${upstream}";', 'headers = { response = { set = "X-Upstream: ${upstream}"; }; };'))
