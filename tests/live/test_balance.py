@@ -114,6 +114,28 @@ class Balance(Case):
             self.assertEqual({gateway.get("/").body for _ in range(10)}, {b"fast"}, "left")
             gateway.stop()
 
+    def test_p2c_sees_who_is_waited_for_in_vain(self):
+        """A client that leaves before the answer says how slow the endpoint is at least."""
+        gate = Gate()
+
+        def slowly(request, sock):
+            threading.Event().wait(0.1)
+            return answer(b"slow")
+        stalls = self.origin(lambda request, sock: gate(request, sock) if request.target == "/stall" else answer(b"stalls"))
+        slow = self.origin(slowly)
+        gateway = self.start([stalls.text, slow.text], 'balance = "p2c";')
+        for _ in range(1000):
+            if slow.requests:
+                break
+            gateway.get("/")
+        self.assertEqual(gateway.get("/").body, b"stalls")
+        with self.ask(gateway, "/stall")[0] as leaves:
+            wait_until(lambda: gate.order, "the request at its endpoint")
+            self.assertTrue(leaves.quiet(1))
+        wait_until(lambda: self.stat(gateway, "aborted") == 1, "the gateway knows")
+        self.assertEqual(gateway.get("/").body, b"slow")
+        gate.let()
+
     def test_p2c_when_all_fail(self):
         """By an error, by no answer, by no connection: each client is told, and when they work again they get requests."""
         broken = threading.Event()

@@ -224,7 +224,8 @@ class Origins(Failing):
                 self.assertEqual(seen, ["/first", "unread" if end == "reset" else "/second", "/second"])
 
     def test_closes_as_another_request_comes(self):
-        for method, body in (("POST", None), ("POST", b"content"), ("PATCH", b"content")):
+        """One that may do harm when it is done twice, or whose body is gone."""
+        for method, body in (("POST", None), ("POST", b"content"), ("PATCH", b"content"), ("PUT", b"content")):
             for end in ("close", "reset"):
                 got, seen, races = self.race(method, body, end)
                 self.problem(got, 502, "may not be sent twice")

@@ -36,6 +36,11 @@ static void test_least(void **state)
         assert_int_equal(cluster->endpoints[i].active, 100 * (i + 1));
     cluster->endpoints[1].active = 50;
     assert_int_equal(index_of(pick_for((struct choice){0})), 1);
+    /* The call to come counts: 1 of 1 is more than 2 of 4. */
+    cluster->endpoints[0].active = 0;
+    cluster->endpoints[1].active = cluster->endpoints[2].active = 1000;
+    cluster->endpoints[3].active = 1;
+    assert_int_equal(index_of(pick_for((struct choice){0})), 3);
 }
 
 static void test_random(void **state)

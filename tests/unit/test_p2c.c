@@ -168,6 +168,11 @@ static void test_average(void **state)
     for (unsigned i = 0; i < 100; i++)
         observe(endpoint, 1, OUTCOME_FAILED);
     assert_true(endpoint->latency > 1000.0 * MS && endpoint->latency <= 10000.0 * MS);
+    /* An answer in between: the next failure is the first in a row. */
+    observe(endpoint, 1, OUTCOME_ANSWERED);
+    pass(3600 * NS_PER_SECOND);
+    observe(endpoint, 1, OUTCOME_FAILED);
+    assert_true(endpoint->latency == 2 * cluster->usual);
 }
 
 /* An endpoint that was left alone for a day does not get all of a burst. */
