@@ -307,6 +307,16 @@ class Mirror(Case):
         gateway.get("/nothing")
         gateway.get("/v1/%2F")
         gateway.get("/v1/", method="OPTIONS", fields=[("Max-Forwards", "5")])
+        self.problem(gateway.get("/v1/", fields=[("Via", ", ".join(["1.1 gatehouse"] * 9))]), 508)
+        self.assertEqual(self.shadow.requests, [])
+        self.assertEqual(self.stats(gateway), (0, 0, 0))
+        # In `defaults`: nothing of what is refused is copied.
+        gateway.replace(extra='defaults = { mirror = "shadow"; };')
+        self.problem(gateway.get("/nothing"), 404)
+        self.problem(gateway.get("/v1/%2F"), 400)
+        with gateway.client() as client:
+            client.send("GET /v1/ HTTP/1.1\r\n\r\n")
+            self.problem(client.answer(), 400)
         self.assertEqual(self.shadow.requests, [])
         self.assertEqual(self.stats(gateway), (0, 0, 0))
         # Two that mirror to each other don't multiply.

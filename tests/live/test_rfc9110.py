@@ -112,6 +112,7 @@ class Rfc9110(Pair):
         self.assertNotIn(b"secret", got.body)
         for value in ("", "-1", "1x", "1, 2"):
             self.problem(gateway.get("/x", fields=[("Max-Forwards", value)], method="TRACE"), 400)
+        self.problem(gateway.get("/x", fields=[("Max-Forwards", "5"), ("max-forwards", "0")], method="OPTIONS"), 400, "twice")
         self.assertEqual(seen, [])
 
     def test_7_6_3_via(self):

@@ -41,6 +41,9 @@ static void test_least(void **state)
     cluster->endpoints[1].active = cluster->endpoints[2].active = 1000;
     cluster->endpoints[3].active = 1;
     assert_int_equal(index_of(pick_for((struct choice){0})), 3);
+    cluster->endpoints[3].active = 4;
+    for (unsigned i = 0; i < 10; i++)
+        assert_int_equal(index_of(pick_for((struct choice){0})), 0);
 }
 
 static void test_random(void **state)
