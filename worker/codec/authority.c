@@ -1,7 +1,7 @@
 /* authority: what a host and its port may be. Called for every request, and for what names hosts in fields. */
 #include "worker/codec/authority.h"
 
-#include <arpa/inet.h>
+#include "shared/base/address.h"
 
 /* unreserved and sub-delims but the comma. */
 static const bool in_name[256] = {
@@ -14,14 +14,11 @@ static const bool in_name[256] = {
 /* The length of "[address]" at the front, or 0: it is none. */
 static size_t bracketed(struct str authority)
 {
-    char text[INET6_ADDRSTRLEN];
-    struct in6_addr address;
+    struct address address;
     ptrdiff_t end = str_index(authority, ']');
-    if (end < 2 || (size_t)end > sizeof text)
+    if (end < 1 || !address_parse_ip((struct str){authority.data + 1, (size_t)end - 1}, AF_INET6, &address))
         return 0;
-    memcpy(text, authority.data + 1, (size_t)end - 1);
-    text[end - 1] = '\0';
-    return inet_pton(AF_INET6, text, &address) == 1 ? (size_t)end + 1 : 0;
+    return (size_t)end + 1;
 }
 
 bool authority_is_good(struct str authority)

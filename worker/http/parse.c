@@ -88,15 +88,22 @@ static bool read_start_line(struct start_line *line, enum http_parser_type type,
 
 /* --- the fields --- */
 
-/* All lines behind the first one, up to the empty one. A request's names with `_` are left out: many servers read `-` for it,
+static void fields_room(struct fields *fields, unsigned count, struct arena *arena)
+{
+    fields->count = 0;
+    fields->capacity = count + 4; /* some to add */
+    fields->items = arena_alloc(arena, fields->capacity * sizeof *fields->items);
+}
+
+/* The lines of a header or trailer section, without the empty one at its end. A request's names with `_` are left out: many servers read `-` for it,
  * and a client could forge another field. */
 static bool read_fields(struct str text, bool request, struct fields *fields, struct parse_result *result)
 {
-    const char *at = text.data, *end = at + text.length - 2;
+    const char *at = text.data, *end = at + text.length;
     while (at < end) {
         struct field field;
         const char *why = NULL;
-        at = field_line_read(at, text.data + text.length, &field, &why);
+        at = field_line_read(at, end, &field, &why);
         if (!at)
             return deny(result, 400, why);
         uint64_t bit = (uint64_t)1 << field.id;
@@ -120,12 +127,12 @@ static bool read_head(struct str text, unsigned lines, struct start_line *line, 
     if (!feed || feed == text.data)
         return deny(result, 400, "the head has no line");
     size_t first = (size_t)(feed + 1 - text.data);
-    fields->capacity = lines + 4; /* some to add */
-    fields->items = arena_alloc(arena, fields->capacity * sizeof *fields->items);
     if (text.length < first + 2)
         return deny(result, 400, "the head has no end");
+    fields_room(fields, lines, arena);
+    struct str section = {text.data + first, text.length - first - 2};
     return read_start_line(line, type, (struct str){text.data, first}, result) &&
-           read_fields(str_from(text, first), type == HTTP_REQUEST, fields, result);
+           read_fields(section, type == HTTP_REQUEST, fields, result);
 }
 
 /* What Content-Length says; true also when there is none. Digits only, and a number that can be reckoned with (RFC 9110,
@@ -382,12 +389,14 @@ bool parse_response(const char *data, size_t length, unsigned lines, enum method
 
 void parse_trailers(struct str lines, bool request, struct arena *arena, struct fields *trailers)
 {
-    const char *at = lines.data, *end = at + lines.length, *why;
-    while (at < end) {
-        struct field field;
-        at = field_line_read(at, end, &field, &why);
-        assert(at);
-        if (!request || !memchr(field.name.data, '_', field.name.length))
-            fields_add_known(trailers, arena, field.id, field.name, field.value);
-    }
+    struct parse_result result;
+    unsigned count = 0;
+    for (size_t i = 0; i < lines.length; i++)
+        count += lines.data[i] == '\n';
+    if (count == 0)
+        return;
+    fields_room(trailers, count, arena);
+    bool good = read_fields(lines, request, trailers, &result);
+    assert(good); /* the decoder of the chunks has judged them */
+    (void)good;
 }
