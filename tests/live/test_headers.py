@@ -10,6 +10,9 @@ REQUEST = """headers = { request = {
     add = [ "X-Tag: one", "X-Tag: ${query.tag}", "Accept: text/plain" ]; }; };"""
 
 
+DEFAULTS = 'defaults = { headers = { request = { set = [ "X-Value: ${query.v}" ]; }; }; };'
+
+
 class Headers(Case):
     def start(self, routes, api="", origin=None, **settings):
         self.upstream = origin or self.origin()
@@ -46,6 +49,13 @@ class Headers(Case):
         self.assertEqual(gateway.get("/u/7?v=" + "x" * 4000).status, 200)
         self.assertEqual(self.last().get("X-Value"), "x" * 4000)
         self.problem(gateway.get("/u/7?v=" + "x" * 9000), 431, "X-Value")
+
+    def test_what_is_refused_already_stays_what_it_is(self):
+        """Nothing of it goes to an upstream: a value that is too long there is nobody's trouble."""
+        gateway = self.gateway(workers=1, extra=DEFAULTS,
+                               apis='{ name = "a"; routes = ( { match = { path = "/"; }; respond = 204; } ); }')
+        self.problem(gateway.get("/nowhere?v=" + "x" * 9000), 404)
+        self.problem(gateway.get("/?v=" + "x" * 9000), 431, "X-Value")
 
     def test_answers(self):
         origin = self.origin(lambda request, sock: answer(b"x", fields=[

@@ -301,6 +301,8 @@ static const struct str *change(struct request *request, const struct changes *c
 static enum verdict on_request(struct request *request, const void *compiled)
 {
     const struct changes *changes = compiled;
+    if (request->problem) /* it goes nowhere */
+        return VERDICT_NEXT;
     const struct str *too_long = change(request, changes, &request->head->fields);
     if (too_long)
         return request_fail(request, PROBLEM_FIELDS_TOO_LARGE,
