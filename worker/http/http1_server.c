@@ -76,26 +76,28 @@ static void linger(struct http1_server *server)
     connection_start(&server->connection);
 }
 
+/* The rest of a body that was not wanted is read, so that the connection can be kept. */
+static void discard(struct http1_server *server)
+{
+    server->phase = PHASE_DISCARD;
+    connection_timeout(&server->connection, server->service->body_timeout);
+    connection_start(&server->connection);
+}
+
 /* The kernel has the whole answer. */
 static void finish(struct http1_server *server)
 {
     struct exchange *exchange = &server->exchange;
     server->service->events->on_sent(exchange);
-    bool unread = !exchange->body_done || connection_has_unread(&server->connection);
-    if (!server->keep_alive && !unread) {
-        http1_server_close(server, false);
-    } else if (!server->keep_alive) {
-        service_arena_give(server->service, &exchange->arena);
-        linger(server);
-    } else if (exchange->body_done) {
-        service_arena_give(server->service, &exchange->arena);
+    service_arena_give(server->service, &exchange->arena);
+    if (server->keep_alive && exchange->body_done)
         await_request(server);
-    } else {
-        service_arena_give(server->service, &exchange->arena);
-        server->phase = PHASE_DISCARD;
-        connection_timeout(&server->connection, server->service->body_timeout);
-        connection_start(&server->connection);
-    }
+    else if (server->keep_alive)
+        discard(server);
+    else if (!exchange->body_done || connection_has_unread(&server->connection))
+        linger(server);
+    else
+        http1_server_close(server, false);
 }
 
 void http1_server_complete(struct http1_server *server)
