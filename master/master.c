@@ -186,7 +186,10 @@ static void turn(struct master *master)
 /* The plan of the segment follows from the first generation; what outgrows it later needs a restart. */
 static int found_segment(struct master *master, const struct settings *settings, struct errors *errors)
 {
-    struct segment_plan plan = {.log_ring = LOG_RING_AT_LEAST, .size_at_most = (size_t)settings->state.size};
+    struct segment_plan plan = {.log_ring = LOG_RING_AT_LEAST,
+                                .size_at_most = (size_t)settings->state.size,
+                                .upstreams = (unsigned)settings->state.upstreams,
+                                .endpoints = (unsigned)settings->state.endpoints};
     unsigned processes = crew_size(settings), cpus = host_cpus();
     const char *why;
     char text[512];

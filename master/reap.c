@@ -37,10 +37,11 @@ static void describe(const struct child *child, int status, char *out, size_t si
         snprintf(out, size, "%s exited with status %d", name.text, WEXITSTATUS(status));
 }
 
-/* Its lines are drained still; the logger frees the slot after that. Nobody else may have taken it meanwhile. */
+/* What it held is let go. Its lines are drained still; the logger frees the slot after that. Nobody else may have taken it meanwhile. */
 static void slot_dead(struct master *master, const struct child *child)
 {
     struct shared *shared = &master->shared;
+    shared_release(shared, child->slot);
     atomic_store_explicit(&shared->slots->slot[child->slot].state, SLOT_DEAD, memory_order_release);
     slot_wake(&shared->wake, logs_reader(shared->logs), WAKE_LOGS, child->slot, 0);
 }

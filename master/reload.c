@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "master/bind.h"
 #include "master/host.h"
 #include "master/master.h"
 #include "master/notify.h"
@@ -128,6 +129,8 @@ static void prepare(struct master *master, struct generation *generation)
     else
         master_found(master, settings, errors);
     uint64_t files = 0;
+    if (errors->count == 0)
+        bind_cells(master, generation, errors);
     if (errors->count == 0) {
         files = 2 * (uint64_t)settings->max_connections + settings->listeners.count + 1 +
                 master->shared.slots->count + FILES_FIXED;

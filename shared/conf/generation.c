@@ -1,6 +1,8 @@
 /* generation: a configuration from its file to sealed memory. The master and `gatehouse check` call it. */
 #include "shared/conf/generation.h"
 
+#include <stdlib.h>
+
 #include "shared/conf/load.h"
 
 /* What was reported outlives the generation: its files' names must not be in the generation's arena. */
@@ -26,15 +28,20 @@ struct generation *generation_load(const char *path, uint64_t number, const stru
     generation->number = number;
     generation->path = arena_strdup(arena, path);
     generation->arena = arena;
+    generation->wants.arena = arena;
     bool whole = false;
     generation->settings = conf_load(path, &settings_section, kind->extensions, arena, errors, &whole);
     if (whole && kind->compile) /* with errors too, so that all of them are told at once */
-        generation->site = kind->compile(generation->settings, arena, errors);
+        generation->site = kind->compile(generation->settings, &generation->wants, arena, errors);
     generation_keep_names(errors);
     if (errors->count > 0) {
         arena_free(&arena);
         return NULL;
     }
+    generation->cells = calloc(generation->wants.count + 1, sizeof *generation->cells);
+    if (!generation->cells)
+        abort();
+    arena_on_free(arena, free, generation->cells);
     arena_seal(arena);
     return generation;
 }

@@ -7,6 +7,7 @@
 #define CONF_GENERATION_H
 
 #include "shared/conf/settings.h"
+#include "shared/conf/wants.h"
 
 struct site; /* what worker/request compiles from the settings: routes, chains, upstreams */
 
@@ -16,6 +17,9 @@ struct generation {
     struct arena *arena;
     const struct settings *settings;
     const struct site *site;
+    struct wants wants; /* the cells of shared memory that it needs */
+    uint32_t
+        *cells; /* their numbers, by the want's index: not sealed, the master writes them before it forks */
 };
 
 /* What the layers above bring to a load: the policies' settings, and what compiles them. */
@@ -23,7 +27,7 @@ struct generation_kind {
     const struct conf_extension *extensions;
     /* NULL and errors, or the compiled site. The settings are whole, but names in them may be there twice or lead
      * nowhere (an API's listeners): then that is reported already, and what it makes is thrown away. */
-    const struct site *(*compile)(const struct settings *settings, struct arena *arena,
+    const struct site *(*compile)(const struct settings *settings, struct wants *wants, struct arena *arena,
                                   struct errors *errors);
     /* Tells the names that ${…} knows; for the manual. */
     void (*each_name)(void (*tell)(void *context, const char *name, bool argument, const char *help),

@@ -24,7 +24,9 @@ struct log_settings {
 
 struct state_settings {
     struct origin origin;
-    int64_t size; /* bytes of the shared segment at most */
+    int64_t size;      /* bytes of the shared segment at most */
+    int64_t upstreams; /* cells of that zone */
+    int64_t endpoints; /* likewise */
 };
 
 struct admin_settings {

@@ -11,7 +11,14 @@
 
 static const struct row state_rows[] = {
     STATE(ROW_SIZE, size, .fallback = "256M", .min = 8 * MB, .max = 1024 * GB, .flags = ROW_RESTART,
-          .help = "how large the shared memory is; it is taken at the start"),
+          .help =
+              "how large the shared memory may be; what the settings below need of it is taken at the start"),
+    STATE(ROW_NUMBER, upstreams, .fallback = "256", .min = 1, .max = 1 << 16, .flags = ROW_RESTART,
+          .help =
+              "upstreams, and routes with a breaker, at most: of a configuration and of those before it that "
+              "still drain"),
+    STATE(ROW_NUMBER, endpoints, .fallback = "1024", .min = 1, .max = 1 << 20, .flags = ROW_RESTART,
+          .help = "endpoints at most, counted in the same way"),
     ROW_END,
 };
 

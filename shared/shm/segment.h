@@ -18,6 +18,8 @@ struct segment_plan {
     unsigned slots;      /* processes at most, the dead that are not drained yet included */
     size_t log_ring;     /* bytes of a slot's log ring; a power of two */
     size_t size_at_most; /* state.size */
+    unsigned upstreams;  /* cells of that zone: state.upstreams */
+    unsigned endpoints;  /* state.endpoints */
 };
 
 struct zone_kind {
@@ -25,6 +27,8 @@ struct zone_kind {
     uint32_t version; /* raised when the layout changes */
     size_t (*size)(const struct segment_plan *plan);
     void (*init)(void *zone, size_t size, const struct segment_plan *plan);
+    /* A process is dead: what it held is let go. Master; it takes no lock. NULL: a process holds nothing in it. */
+    void (*release)(void *zone, unsigned slot);
 };
 
 struct segment {

@@ -4,9 +4,12 @@
 #include <errno.h>
 
 #include "shared/base/log.h"
+#include "shared/shm/endpoints.h"
+#include "shared/shm/upstreams.h"
 
 /* A zone is a line here. */
-static const struct zone_kind *const kinds[] = {&slots_kind, &wake_kind, &logs_kind, &stats_kind, NULL};
+static const struct zone_kind *const kinds[] = {&slots_kind,     &wake_kind,      &logs_kind, &stats_kind,
+                                                &upstreams_kind, &endpoints_kind, NULL};
 _Static_assert(sizeof(kinds) / sizeof(kinds[0]) - 1 <= SEGMENT_ZONES, "the directory has room for all zones");
 
 int shared_create(struct shared *shared, const struct segment_plan *plan, struct arena *arena,
@@ -18,6 +21,8 @@ int shared_create(struct shared *shared, const struct segment_plan *plan, struct
     shared->slots = segment_zone(&shared->segment, &slots_kind, NULL);
     shared->logs = segment_zone(&shared->segment, &logs_kind, NULL);
     shared->stats = segment_zone(&shared->segment, &stats_kind, NULL);
+    shared->upstreams = segment_zone(&shared->segment, &upstreams_kind, NULL);
+    shared->endpoints = segment_zone(&shared->segment, &endpoints_kind, NULL);
     if (wake_open(&shared->wake, segment_zone(&shared->segment, &wake_kind, NULL), plan->slots) < 0) {
         *why = arena_printf(arena, "no eventfd for each of %u processes: %s%s", plan->slots, strerror(errno),
                             errno == EMFILE ? " (raise the limit of open files, ulimit -n)" : "");
@@ -32,6 +37,13 @@ void shared_destroy(struct shared *shared)
     wake_close(&shared->wake);
     segment_destroy(&shared->segment);
     *shared = (struct shared){.segment = {.fd = -1}};
+}
+
+void shared_release(struct shared *shared, unsigned slot)
+{
+    for (unsigned i = 0; kinds[i]; i++)
+        if (kinds[i]->release)
+            kinds[i]->release(segment_zone(&shared->segment, kinds[i], NULL), slot);
 }
 
 static void shared_log_sink(void *context, enum log_level level, const char *line, size_t length)

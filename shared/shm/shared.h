@@ -2,6 +2,7 @@
 #ifndef SHM_SHARED_H
 #define SHM_SHARED_H
 
+#include "shared/shm/cells.h"
 #include "shared/shm/logs.h"
 #include "shared/shm/segment.h"
 #include "shared/shm/slots.h"
@@ -14,12 +15,16 @@ struct shared {
     struct logs *logs;
     struct stats *stats;
     struct wake wake;
+    struct cells *upstreams, *endpoints;
 };
 
 /* The segment with all its zones and the eventfds. 0, or -1 and `*why` in `arena`. Master, once. */
 int shared_create(struct shared *shared, const struct segment_plan *plan, struct arena *arena,
                   const char **why);
 void shared_destroy(struct shared *shared);
+
+/* The process of that slot is dead: what it held is let go. Master. */
+void shared_release(struct shared *shared, unsigned slot);
 
 /* Sends this process's log_*() lines to its ring. */
 struct shared_log {

@@ -17,6 +17,9 @@ static struct arena *arena;
 static struct worker worker;
 static struct site site;
 static struct settings settings;
+static struct shared shared;
+static struct generation generation;
+static struct wants wants;
 static struct upstream_settings upstream;
 static struct hash_settings hash;
 static struct errors errors;
@@ -28,7 +31,14 @@ static int cluster_setup(void **state)
     (void)state;
     arena = arena_new(1 << 16);
     errors_init(&errors, arena);
-    worker = (struct worker){.site = &site, .random = {{1, 2, 3, 4}}}; /* the same picks in each run */
+    const char *why;
+    struct segment_plan plan = {
+        .slots = 2, .log_ring = 4096, .size_at_most = 1 << 24, .upstreams = 1, .endpoints = ENDPOINTS};
+    assert_int_equal(shared_create(&shared, &plan, arena, &why), 0);
+    worker = (struct worker){.site = &site,
+                             .shared = &shared,
+                             .generation = &generation,
+                             .random = {{1, 2, 3, 4}}}; /* the same picks in each run */
     worker.loop.now = NS_PER_SECOND;
     worker.loop.now_ms = 1000;
     return 0;
@@ -37,6 +47,7 @@ static int cluster_setup(void **state)
 static int cluster_teardown(void **state)
 {
     (void)state;
+    shared_destroy(&shared);
     arena_free(&arena);
     return 0;
 }
@@ -50,7 +61,11 @@ static inline void cluster_open(void)
     settings = (struct settings){.upstreams = {items, 1}};
     upstream.name = "u";
     site = (struct site){.settings = &settings};
-    site.balancing = balancing_compile(&settings, arena, &errors);
+    wants = (struct wants){.arena = arena};
+    site.balancing = balancing_compile(&settings, &wants, arena, &errors);
+    generation.cells = arena_array(arena, wants.count, sizeof *generation.cells);
+    for (unsigned i = 0; i < upstream.endpoints.count; i++)
+        generation.cells[site.balancing->endpoint_cells + i] = i;
     clusters_open(&worker, arena);
     cluster = worker.clusters;
     memset(picks, 0, sizeof picks);

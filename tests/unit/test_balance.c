@@ -205,7 +205,7 @@ static void test_hash_key_is_checked(void **state)
         errors_init(&errors, arena);
         hash.by = wrong[i].by;
         hash.origin = (struct origin){"f", 7};
-        balancing_compile(&settings, arena, &errors);
+        balancing_compile(&settings, &wants, arena, &errors);
         assert_string_equal(errors_text(&errors, arena), wrong[i].says);
     }
 }

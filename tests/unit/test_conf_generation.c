@@ -22,9 +22,11 @@ static void site_free(void *object)
     site_freed++;
 }
 
-static const struct site *compile(const struct settings *settings, struct arena *arena, struct errors *errors)
+static const struct site *compile(const struct settings *settings, struct wants *wants, struct arena *arena,
+                                  struct errors *errors)
 {
     site_freed = 0;
+    wants_add(wants, WANT_UPSTREAM, "u");
     arena_on_free(arena, site_free, NULL);
     for (unsigned i = 0; i < settings->apis.count; i++) {
         const struct api_settings *api = settings->apis.items[i];

@@ -9,6 +9,7 @@
 
 #include "shared/conf/row.h"
 #include "shared/conf/settings.h"
+#include "shared/conf/wants.h"
 #include "worker/codec/expr.h"
 
 struct request;
@@ -36,6 +37,7 @@ enum stage {
 /* The compiling of one policy of one route (route NULL: of the chain for requests without a route). */
 struct compiler {
     struct arena *arena; /* the generation's */
+    struct wants *wants; /* the generation's: the cells of shared memory that it needs */
     struct errors *errors;
     const struct settings *settings;
     const struct route *route;

@@ -9,6 +9,7 @@ struct site_compiler {
     struct site *site;
     const struct settings *settings;
     const struct policy *const *policies;
+    struct wants *wants;
     struct arena *arena;
     struct errors *errors;
     struct regex_set *regexes; /* NULL until there is a pattern */
@@ -159,6 +160,7 @@ static struct link compile_use(struct site_compiler *site, const struct route *r
         return *before;
     struct compiler compiler = {
         .arena = site->arena,
+        .wants = site->wants,
         .errors = site->errors,
         .settings = site->settings,
         .route = route,
@@ -305,10 +307,10 @@ bool site_trusts(const struct site *site, const struct address *address)
 
 const struct site *site_compile(const struct settings *settings, const struct policy *const *policies,
                                 const struct policy *admin, const struct balancing *balancing,
-                                struct arena *arena, struct errors *errors)
+                                struct wants *wants, struct arena *arena, struct errors *errors)
 {
     struct site *site = arena_zalloc(arena, sizeof *site);
-    struct site_compiler compiler = {site, settings, policies, arena, errors, NULL};
+    struct site_compiler compiler = {site, settings, policies, wants, arena, errors, NULL};
     site->settings = settings;
     site->trusted = settings->trusted;
     site->trusted_count = settings->trusted_proxies.count;

@@ -36,7 +36,7 @@ struct site {
  * the admin socket. `balancing` is what was compiled of the upstreams. */
 const struct site *site_compile(const struct settings *settings, const struct policy *const *policies,
                                 const struct policy *admin, const struct balancing *balancing,
-                                struct arena *arena, struct errors *errors);
+                                struct wants *wants, struct arena *arena, struct errors *errors);
 
 /* Whether an address is one of trusted_proxies. */
 bool site_trusts(const struct site *site, const struct address *address);

@@ -7,10 +7,11 @@
 #include "worker/role/engine.h"
 #include "worker/upstream/balance.h"
 
-static const struct site *compile(const struct settings *settings, struct arena *arena, struct errors *errors)
+static const struct site *compile(const struct settings *settings, struct wants *wants, struct arena *arena,
+                                  struct errors *errors)
 {
-    const struct balancing *balancing = balancing_compile(settings, arena, errors);
-    return site_compile(settings, policy_table, &policy_admin, balancing, arena, errors);
+    const struct balancing *balancing = balancing_compile(settings, wants, arena, errors);
+    return site_compile(settings, policy_table, &policy_admin, balancing, wants, arena, errors);
 }
 
 static void each_name(void (*tell)(void *context, const char *name, bool argument, const char *help),

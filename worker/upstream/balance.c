@@ -131,14 +131,29 @@ const struct balancer *const balancers[] = {
 
 /* --- at load --- */
 
-const struct balancing *balancing_compile(const struct settings *settings, struct arena *arena,
-                                          struct errors *errors)
+/* The cells are named by what the user wrote. */
+static void want_cells(struct balancing *balancing, const struct upstream_settings *upstream,
+                       struct wants *wants)
+{
+    balancing->cell = wants_add(wants, WANT_UPSTREAM, upstream->name);
+    for (unsigned i = 0; i < upstream->endpoints.count; i++) {
+        const struct endpoint_settings *endpoint = upstream->endpoints.items[i];
+        const char *name = arena_printf(wants->arena, "%s/%s", upstream->name, endpoint->text);
+        unsigned want = wants_add(wants, WANT_ENDPOINT, name);
+        if (i == 0)
+            balancing->endpoint_cells = want;
+    }
+}
+
+const struct balancing *balancing_compile(const struct settings *settings, struct wants *wants,
+                                          struct arena *arena, struct errors *errors)
 {
     const struct conf_list *upstreams = &settings->upstreams;
     struct balancing *balancing = arena_array(arena, upstreams->count, sizeof *balancing);
     for (unsigned i = 0; i < upstreams->count; i++) {
         const struct upstream_settings *upstream = upstreams->items[i];
         const struct balancer *balancer = balancers[upstream->balance];
+        want_cells(&balancing[i], upstream, wants);
         if (balancer->compile)
             balancer->compile(&balancing[i], upstream, arena, errors);
     }

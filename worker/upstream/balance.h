@@ -8,13 +8,6 @@
 
 #include "worker/upstream/cluster.h"
 
-/* What came of a call, for balancers that learn. */
-enum outcome {
-    OUTCOME_ANSWERED,
-    OUTCOME_FAILED, /* no connection, no whole answer, or a status of 500 and up */
-    OUTCOME_LEFT,   /* nobody waits for the answer any more: it took at least as long as it was waited for */
-};
-
 struct balancer {
     const char *name;
     /* One of the endpoints that the choice allows; NULL: it allows none. */
@@ -36,11 +29,13 @@ extern const struct balancer *const balancers[];
 struct balancing {
     const struct expr *key;          /* what the hash is of; NULL: no key is wanted */
     const struct hash_point *points; /* of the endpoints, in their order */
+    unsigned cell;                   /* the upstream's, and the first endpoint's: indices of wants */
+    unsigned endpoint_cells;
 };
 
 /* Of all upstreams, by their index in the settings. */
-const struct balancing *balancing_compile(const struct settings *settings, struct arena *arena,
-                                          struct errors *errors);
+const struct balancing *balancing_compile(const struct settings *settings, struct wants *wants,
+                                          struct arena *arena, struct errors *errors);
 
 /* --- for balancers --- */
 

@@ -12,14 +12,18 @@ enum { PAUSE_MS = 10, PAUSE_SHIFTS = 3 }; /* 10, 20, 40, 80, 80 … ms */
 static const struct client_events client_events;
 static void on_pause(struct timer *timer);
 
-/* What came of the present try, and after how long, for balancers that learn. An answer that breaks off later says
- * nothing of the time; nor does what was given up before the endpoint had all of the request. */
-static void observe(struct call *call, enum outcome outcome)
+/* What came of the present try, and after how long; `status` 0: there was no answer. An answer that breaks off later
+ * says nothing of the time; nor does what was given up before the endpoint had all of the request. */
+static void observe(struct call *call, enum outcome outcome, unsigned status)
 {
-    const struct balancer *balancer = call->cluster->balancer;
-    if (balancer->observe && call->endpoint && !(outcome == OUTCOME_LEFT && call->asking))
-        balancer->observe(call->endpoint, call->answered ? 0 : call->cluster->worker->loop.now - call->asked,
-                          outcome);
+    if (!call->endpoint || (outcome == OUTCOME_LEFT && call->asking))
+        return;
+    struct observation observation = {
+        .outcome = outcome,
+        .status = status,
+        .latency_ns = call->answered ? 0 : call->cluster->worker->loop.now - call->asked,
+    };
+    endpoint_observe(call->endpoint, &observation);
 }
 
 /* The connection is the pool's again, or gone: there may be one for who waits. */
@@ -27,7 +31,7 @@ static void let_go(struct call *call)
 {
     struct cluster *cluster = call->cluster;
     if (call->endpoint) {
-        call->endpoint->active--;
+        endpoint_count(call->endpoint, -1);
         queue_wake(&cluster->queue, &cluster->worker->loop);
     }
     call->endpoint = NULL;
@@ -72,7 +76,7 @@ static void not_connected(struct call *call, enum call_failure failure, const ch
                 detail);
     call->failure = failure;
     call->detail = detail;
-    observe(call, OUTCOME_FAILED);
+    observe(call, OUTCOME_FAILED, 0);
     endpoint_refused(endpoint);
     let_go(call);
 }
@@ -198,7 +202,7 @@ static enum taken try_endpoint(struct call *call, struct endpoint *endpoint, boo
     call->pauses = 0;
     call->asking = false;
     call->began = call->asked = call->cluster->worker->loop.now;
-    endpoint->active++;
+    endpoint_count(endpoint, 1);
     return connect_to(call, endpoint, fresh);
 }
 
@@ -310,7 +314,7 @@ static void on_total(struct timer *timer)
     if (call->client)
         http1_client_abandon(call->client);
     if (!call->answered)
-        observe(call, call->asking ? OUTCOME_LEFT : OUTCOME_FAILED);
+        observe(call, call->asking ? OUTCOME_LEFT : OUTCOME_FAILED, 0);
     fail(call, CALL_TIMEOUT, "no whole answer within the total time-out");
 }
 
@@ -361,7 +365,7 @@ void call_cancel(struct call *call)
     if (!call->cluster)
         return;
     if (!call->answered)
-        observe(call, OUTCOME_LEFT);
+        observe(call, OUTCOME_LEFT, 0);
     end(call);
     if (client)
         http1_client_abandon(client);
@@ -383,7 +387,7 @@ static void on_interim(void *owner, const struct response_head *head)
 static void on_head(void *owner, struct response_head *head, bool last)
 {
     struct call *call = owner;
-    observe(call, head->status < 500 ? OUTCOME_ANSWERED : OUTCOME_FAILED);
+    observe(call, head->status < 500 ? OUTCOME_ANSWERED : OUTCOME_FAILED, head->status);
     call->answered = true;
     if (last)
         end(call);
@@ -454,7 +458,7 @@ static void on_failed(void *owner, enum client_failure failure, const char *deta
     case CLIENT_MALFORMED:
     case CLIENT_TIMEOUT:
         log_warning("upstream %s: %s: %s", name, address, detail);
-        observe(call, OUTCOME_FAILED);
+        observe(call, OUTCOME_FAILED, 0);
         fail(call,
              failure == CLIENT_CLOSED      ? CALL_CLOSED
              : failure == CLIENT_MALFORMED ? CALL_MALFORMED

@@ -3,6 +3,8 @@
 
 #include <limits.h>
 
+#include "shared/shm/endpoints.h"
+#include "shared/shm/upstreams.h"
 #include "worker/request/site.h"
 #include "worker/upstream/balance.h"
 
@@ -92,6 +94,15 @@ bool clusters_make_room(struct worker *worker)
     return true;
 }
 
+/* --- what comes of tries --- */
+
+void endpoint_observe(struct endpoint *endpoint, const struct observation *observation)
+{
+    const struct balancer *balancer = endpoint->cluster->balancer;
+    if (balancer->observe)
+        balancer->observe(endpoint, observation->latency_ns, observation->outcome);
+}
+
 /* --- the next endpoint --- */
 
 void endpoint_refused(struct endpoint *endpoint)
@@ -166,6 +177,26 @@ static const uint32_t *sum_weights(const struct cluster *cluster, struct arena *
     return alike ? NULL : weights;
 }
 
+/* The zones of shared memory, and this process's counters in them. */
+struct zones {
+    struct cells *upstreams, *endpoints;
+    _Atomic uint32_t *upstreams_in_flight, *endpoints_in_flight;
+};
+
+static void open_cells(struct cluster *cluster, const struct zones *zones)
+{
+    const uint32_t *cells = cluster->worker->generation->cells;
+    cluster->cell_index = cells[cluster->balancing->cell];
+    cluster->cell = upstreams_cell(zones->upstreams, cluster->cell_index);
+    cluster->in_flight = &zones->upstreams_in_flight[cluster->cell_index];
+    for (unsigned i = 0; i < cluster->count; i++) {
+        struct endpoint *endpoint = &cluster->endpoints[i];
+        endpoint->cell_index = cells[cluster->balancing->endpoint_cells + i];
+        endpoint->cell = endpoints_cell(zones->endpoints, endpoint->cell_index);
+        endpoint->in_flight = &zones->endpoints_in_flight[endpoint->cell_index];
+    }
+}
+
 static void open_cluster(struct cluster *cluster, struct worker *worker,
                          const struct upstream_settings *settings, const struct balancing *balancing,
                          struct arena *arena)
@@ -204,9 +235,15 @@ static void open_cluster(struct cluster *cluster, struct worker *worker,
 void clusters_open(struct worker *worker, struct arena *arena)
 {
     const struct conf_list *upstreams = &worker->site->settings->upstreams;
+    struct shared *shared = worker->shared;
+    struct zones zones = {shared->upstreams, shared->endpoints,
+                          cells_join(shared->upstreams, worker->slot_index),
+                          cells_join(shared->endpoints, worker->slot_index)};
     worker->clusters = arena_array(arena, upstreams->count, sizeof *worker->clusters);
-    for (unsigned i = 0; i < upstreams->count; i++)
+    for (unsigned i = 0; i < upstreams->count; i++) {
         open_cluster(&worker->clusters[i], worker, upstreams->items[i], &worker->site->balancing[i], arena);
+        open_cells(&worker->clusters[i], &zones);
+    }
 }
 
 void clusters_close(struct worker *worker)

@@ -10,16 +10,21 @@
 struct balancer;
 struct balancing;
 struct cluster;
+struct endpoint_cell;
+struct upstream_cell;
 
 struct endpoint {
     struct cluster *cluster;
     const struct endpoint_settings *settings;
     struct list idle; /* connections, the one used last first */
     unsigned idle_count;
-    unsigned active;     /* calls in progress, a connection each */
-    unsigned cap;        /* of `active` */
-    unsigned weight;     /* 1 … 1000 */
-    int64_t current;     /* smooth weighted round-robin */
+    unsigned active;             /* calls of this worker in progress, a connection each */
+    unsigned cap;                /* of `active` */
+    unsigned cell_index;         /* in the zone of endpoints, */
+    struct endpoint_cell *cell;  /* where the node keeps what it knows of the endpoint */
+    _Atomic uint32_t *in_flight; /* this worker's share of its calls in progress there: as `active` */
+    unsigned weight;             /* 1 … 1000 */
+    int64_t current;             /* smooth weighted round-robin */
     uint64_t down_until; /* ms: it refused a connection; tried again then, or when there is no other */
     /* p2c */
     double latency;       /* ns: the moving average, */
@@ -32,7 +37,10 @@ struct cluster {
     const struct upstream_settings *settings;
     const struct balancer *balancer;
     const struct balancing *balancing;
-    const struct expr *key; /* what calls should bring the hash of; NULL: nothing */
+    unsigned cell_index;         /* in the zone of upstreams, */
+    struct upstream_cell *cell;  /* where the node keeps what it knows of it */
+    _Atomic uint32_t *in_flight; /* this worker's calls in progress there, those in the queue too */
+    const struct expr *key;      /* what calls should bring the hash of; NULL: nothing */
     struct endpoint *endpoints;
     unsigned count;
     unsigned tries;          /* endpoints that a call tries at most */
@@ -84,6 +92,35 @@ static inline uint64_t cluster_key(const struct cluster *cluster, struct request
 
 /* An idle connection of the endpoint, taken out; NULL: there is none. */
 struct http1_client *endpoint_take(struct endpoint *endpoint);
+
+/* A call takes the endpoint, or lets it go. */
+static inline void endpoint_count(struct endpoint *endpoint, int by)
+{
+    endpoint->active += (unsigned)by;
+    tally_add(endpoint->in_flight, by);
+}
+
+/* Calls in progress of the whole node. */
+static inline uint32_t endpoint_load(const struct endpoint *endpoint)
+{
+    return cells_in_flight(endpoint->cluster->worker->shared->endpoints, endpoint->cell_index);
+}
+
+enum outcome {
+    OUTCOME_ANSWERED,
+    OUTCOME_FAILED, /* no connection, no whole answer, or a status of 500 and up */
+    OUTCOME_LEFT,   /* nobody waits for the answer any more: it took at least as long as it was waited for */
+};
+
+/* What came of a try. */
+struct observation {
+    enum outcome outcome;
+    unsigned status;     /* 0: there was no answer */
+    uint64_t latency_ns; /* from the last of the request to the head of the answer */
+};
+
+/* For all who learn from it: balancer, … Called once a try. */
+void endpoint_observe(struct endpoint *endpoint, const struct observation *observation);
 
 /* A connection could not be made: others are preferred for a while. */
 void endpoint_refused(struct endpoint *endpoint);
