@@ -11,7 +11,7 @@
 
 #include "master/channel.h"
 #include "master/daemon.h"
-#include "master/host.h"
+#include "master/memory.h"
 #include "master/notify.h"
 #include "master/reap.h"
 #include "master/reopen.h"
@@ -20,7 +20,7 @@
 #include "shared/base/log.h"
 #include "shared/base/title.h"
 
-enum { TURN_MS = 1000, SLOTS_AT_LEAST = 4, SLOTS_FIXED = 8, LOG_RING_AT_LEAST = 4096 };
+enum { TURN_MS = 1000 };
 
 /* What is waited for: these, then a channel a child. */
 enum {
@@ -183,38 +183,6 @@ static void turn(struct master *master)
     states[master->state](master);
 }
 
-/* The plan of the segment follows from the first generation; what outgrows it later needs a restart. */
-static int found_segment(struct master *master, const struct settings *settings, struct errors *errors)
-{
-    struct segment_plan plan = {.log_ring = LOG_RING_AT_LEAST,
-                                .size_at_most = (size_t)settings->state.size,
-                                .upstreams = (unsigned)settings->state.upstreams,
-                                .endpoints = (unsigned)settings->state.endpoints};
-    unsigned processes = crew_size(settings), cpus = host_cpus();
-    const char *why;
-    char text[512];
-    processes = processes < cpus ? cpus : processes;
-    processes = processes < SLOTS_AT_LEAST ? SLOTS_AT_LEAST : processes;
-    plan.slots = processes * ((unsigned)settings->max_generations + 1) + SLOTS_FIXED;
-    while (plan.log_ring < (size_t)settings->log.buffer)
-        plan.log_ring *= 2;
-    uint64_t files = 2 * (uint64_t)plan.slots + settings->listeners.count + 2 * POLL_CHILDREN;
-    if (host_raise_files(files, text, sizeof(text))) {
-        errors_add(errors, settings->origin, "%s", text);
-        return -1;
-    }
-    if (shared_create(&master->shared, &plan, master->arena, &why)) {
-        errors_add(errors, settings->state.origin, "%s", why);
-        return -1;
-    }
-    struct slots *slots = master->shared.slots;
-    int slot = slots_take(slots, ROLE_MASTER, 0, 0);
-    master->log = (struct shared_log){.shared = &master->shared, .slot = (unsigned)slot};
-    atomic_store_explicit(&slots->slot[slot].pid, (uint32_t)getpid(), memory_order_relaxed);
-    atomic_store_explicit(&slots->slot[slot].state, SLOT_SERVING, memory_order_release);
-    return 0;
-}
-
 int master_found(struct master *master, const struct settings *settings, struct errors *errors)
 {
     char why[512];
@@ -234,7 +202,7 @@ int master_found(struct master *master, const struct settings *settings, struct 
         errors_add(errors, settings->origin, "no pipe: %s", strerror(errno));
         return -1;
     }
-    if (found_segment(master, settings, errors))
+    if (memory_found(master, settings, errors))
         return -1;
     master->lasting = crew_new(NULL, NULL, master->shared.slots->count + 2 * POLL_CHILDREN);
     return 0;

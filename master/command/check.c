@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "master/command/command.h"
+#include "master/memory.h"
 #include "worker/role/role.h"
 
 /* "1 API", "2 APIs" */
@@ -30,10 +31,14 @@ int command_check(const struct options *options)
     struct errors errors;
     errors_init(&errors, arena);
     struct generation *generation = generation_load(options->config, 1, &role_generation_kind, &errors);
+    const char *memory = generation ? memory_check(generation, &errors) : NULL;
     fputs(errors_text(&errors, arena), stderr);
-    if (generation)
+    bool good = generation && errors.count == 0;
+    if (good) {
         print_summary(options->config, generation->settings);
-    int status = generation && fflush(stdout) == 0 ? 0 : 1;
+        printf("shared memory: %s\n", memory);
+    }
+    int status = good && fflush(stdout) == 0 ? 0 : 1;
     generation_free(&generation);
     arena_free(&arena);
     return status;

@@ -27,6 +27,8 @@ struct state_settings {
     int64_t size;      /* bytes of the shared segment at most */
     int64_t upstreams; /* cells of that zone */
     int64_t endpoints; /* likewise */
+    const char *file;  /* the snapshot; NULL: none */
+    int64_t interval;  /* between two snapshots */
 };
 
 struct admin_settings {

@@ -19,6 +19,13 @@ static const struct row state_rows[] = {
               "still drain"),
     STATE(ROW_NUMBER, endpoints, .fallback = "1024", .min = 1, .max = 1 << 20, .flags = ROW_RESTART,
           .help = "endpoints at most, counted in the same way"),
+    STATE(
+        ROW_STRING, file, .flags = ROW_PATH,
+        .help =
+            "a snapshot of limits and quotas, which they go on from after a restart: a path in a folder that "
+            "`user` can write to, such as /var/lib/gatehouse/state; without it they begin anew"),
+    STATE(ROW_DURATION, interval, .fallback = "1m", .min = 1000, .max = 24 * HOUR,
+          .help = "between two snapshots; one more is written at an orderly stop"),
     ROW_END,
 };
 

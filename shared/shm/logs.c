@@ -81,7 +81,7 @@ static void logs_init(void *zone, size_t size, const struct segment_plan *plan)
     segment_freeze(logs);
 }
 
-const struct zone_kind logs_kind = {"logs", 1, logs_size, logs_init, NULL};
+const struct zone_kind logs_kind = {"logs", 1, logs_size, logs_init, NULL, NULL, NULL};
 
 static struct log_ring *ring_of(const struct logs *logs, unsigned slot)
 {

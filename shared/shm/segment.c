@@ -41,14 +41,9 @@ struct segment_header {
 _Static_assert(offsetof(struct segment_header, zone) == 64, "the header's layout is part of SEGMENT_LAYOUT");
 _Static_assert(sizeof(struct segment_header) <= SEGMENT_PAGE, "header and directory are one page");
 
-/* Sizes as a user writes them, rounded up: "12K", "300M". */
-struct size_text {
-    char text[32];
-};
-
-static struct size_text size_text(uint64_t size)
+struct segment_size_text segment_size_text(uint64_t size)
 {
-    struct size_text out;
+    struct segment_size_text out;
     if (size >= 10 * 1024 * 1024)
         snprintf(out.text, sizeof(out.text), "%" PRIu64 "M",
                  size / (1024 * 1024) + (size % (1024 * 1024) != 0));
@@ -84,19 +79,30 @@ static bool lay_out(struct segment_header *header, const struct zone_kind *const
     return true;
 }
 
+uint64_t segment_measure(const struct zone_kind *const *kinds, const struct segment_plan *plan,
+                         void (*tell)(void *context, const char *name, uint64_t size), void *context)
+{
+    struct segment_header header = {0};
+    if (!lay_out(&header, kinds, plan))
+        return 0;
+    for (uint32_t i = 0; tell && i < header.zones; i++)
+        tell(context, header.zone[i].name, header.zone[i].size);
+    return header.size;
+}
+
 static const char *too_small(const struct segment_header *header, const struct segment_plan *plan,
                              struct arena *arena)
 {
     char *zones = arena_strdup(arena, "");
     for (uint32_t i = 0; i < header->zones; i++)
         zones = arena_printf(arena, "%s%s%s %s", zones, i ? ", " : "", header->zone[i].name,
-                             size_text(header->zone[i].size).text);
+                             segment_size_text(header->zone[i].size).text);
     return arena_printf(
         arena,
         "state.size: %s is too little: the shared memory needs %s (%s, for %u processes): set it to "
-        "\"%s\" or more, or lower log.buffer",
-        size_text(plan->size_at_most).text, size_text(header->size).text, zones, plan->slots,
-        size_text(header->size).text);
+        "\"%s\" or more, or lower log.buffer or another setting of state",
+        segment_size_text(plan->size_at_most).text, segment_size_text(header->size).text, zones, plan->slots,
+        segment_size_text(header->size).text);
 }
 
 /* What MemAvailable and the swap have left, or UINT64_MAX where that can't be read. */
@@ -158,7 +164,7 @@ static const char *refuse(uint64_t size, struct arena *arena)
             arena,
             "the shared memory needs %s, but files of this process may have %s at most: raise the "
             "limit (ulimit -f), or lower state.size and log.buffer",
-            size_text(size).text, size_text(files.rlim_cur).text);
+            segment_size_text(size).text, segment_size_text(files.rlim_cur).text);
     uint64_t left = memory_left(), limit = memory_limit();
     if (size <= left && size <= limit)
         return NULL;
@@ -166,7 +172,7 @@ static const char *refuse(uint64_t size, struct arena *arena)
         arena,
         "the shared memory needs %s, but %s %s: lower state.size and log.buffer, or give the machine "
         "more memory",
-        size_text(size).text, size_text(left < limit ? left : limit).text,
+        segment_size_text(size).text, segment_size_text(left < limit ? left : limit).text,
         left < limit ? "are available" : "is what the control group may have (memory.max)");
 }
 
@@ -201,7 +207,7 @@ failed:
         arena_printf(arena,
                      "%s of shared memory could not be reserved (%s: %s): free some, or lower state.size and "
                      "log.buffer",
-                     size_text(segment->size).text, step, strerror(errno));
+                     segment_size_text(segment->size).text, step, strerror(errno));
     if (segment->fd >= 0)
         close(segment->fd);
     segment->fd = -1;
@@ -227,7 +233,9 @@ int segment_create(struct segment *segment, const struct zone_kind *const *kinds
     *why = refuse(header->size, arena);
     if (*why)
         return -1;
-    if (getrandom(header->seed, sizeof(header->seed), 0) != sizeof(header->seed)) {
+    if (plan->seed) {
+        memcpy(header->seed, plan->seed, sizeof(header->seed));
+    } else if (getrandom(header->seed, sizeof(header->seed), 0) != sizeof(header->seed)) {
         *why = arena_printf(arena, "getrandom: %s", strerror(errno));
         return -1;
     }

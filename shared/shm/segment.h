@@ -6,6 +6,7 @@
 #ifndef SHM_SEGMENT_H
 #define SHM_SEGMENT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -15,11 +16,18 @@ enum { SEGMENT_ZONES = 32, SEGMENT_NAME = 24, SEGMENT_PAGE = 4096 };
 
 /* What the sizes of the zones follow from. */
 struct segment_plan {
-    unsigned slots;      /* processes at most, the dead that are not drained yet included */
-    size_t log_ring;     /* bytes of a slot's log ring; a power of two */
-    size_t size_at_most; /* state.size */
-    unsigned upstreams;  /* cells of that zone: state.upstreams */
-    unsigned endpoints;  /* state.endpoints */
+    unsigned slots;       /* processes at most, the dead that are not drained yet included */
+    size_t log_ring;      /* bytes of a slot's log ring; a power of two */
+    size_t size_at_most;  /* state.size */
+    unsigned upstreams;   /* cells of that zone: state.upstreams */
+    unsigned endpoints;   /* state.endpoints */
+    const uint64_t *seed; /* two words: of a snapshot; NULL: random */
+};
+
+/* For what is loaded from a snapshot. */
+struct zone_time {
+    int64_t shift_ns;               /* to be added to the monotonic times in it */
+    uint64_t monotonic_ns, wall_ns; /* now */
 };
 
 struct zone_kind {
@@ -29,6 +37,12 @@ struct zone_kind {
     void (*init)(void *zone, size_t size, const struct segment_plan *plan);
     /* A process is dead: what it held is let go. Master; it takes no lock. NULL: a process holds nothing in it. */
     void (*release)(void *zone, unsigned slot);
+    /* For snapshots (snapshot.h); NULL: the zone is not saved. Processes go on writing to the zone meanwhile: words are
+     * read one by one. `out` has room for `size` bytes, the zone's own size; returns how many were written. */
+    size_t (*save)(const void *zone, void *out, size_t size);
+    /* Into a zone that is fresh. `data` is whole, and aligned to eight bytes; what it says is checked. False: it makes no
+     * sense, and the zone is cold. */
+    bool (*load)(void *zone, const void *data, size_t size, const struct zone_time *time);
 };
 
 struct segment {
@@ -40,6 +54,16 @@ struct segment {
 /* Reserves all of it (no sparse page). 0, or -1 and `*why` in words, in `arena`. `kinds` is ended by NULL. */
 int segment_create(struct segment *segment, const struct zone_kind *const *kinds,
                    const struct segment_plan *plan, struct arena *arena, const char **why);
+
+/* A size as a user writes it, rounded up: "12K", "300M". */
+struct segment_size_text {
+    char text[32];
+};
+struct segment_size_text segment_size_text(uint64_t size);
+
+/* Tells the zones' names and sizes, and returns the sum of all: nothing is made. 0: beyond all memory. */
+uint64_t segment_measure(const struct zone_kind *const *kinds, const struct segment_plan *plan,
+                         void (*tell)(void *context, const char *name, uint64_t size), void *context);
 
 /* The zone, or NULL if there is none of that name and version. `size` may be NULL. */
 void *segment_zone(const struct segment *segment, const struct zone_kind *kind, size_t *size);

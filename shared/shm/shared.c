@@ -5,6 +5,7 @@
 
 #include "shared/base/log.h"
 #include "shared/shm/endpoints.h"
+#include "shared/shm/snapshot.h"
 #include "shared/shm/upstreams.h"
 
 /* A zone is a line here. */
@@ -37,6 +38,23 @@ void shared_destroy(struct shared *shared)
     wake_close(&shared->wake);
     segment_destroy(&shared->segment);
     *shared = (struct shared){.segment = {.fd = -1}};
+}
+
+uint64_t shared_measure(const struct segment_plan *plan,
+                        void (*tell)(void *context, const char *name, uint64_t size), void *context)
+{
+    return segment_measure(kinds, plan, tell, context);
+}
+
+int shared_save(const struct shared *shared, const char *path)
+{
+    return snapshot_write(path, &shared->segment, kinds);
+}
+
+void shared_load(struct shared *shared, const struct snapshot *snapshot, struct arena *arena,
+                 const char **cold)
+{
+    snapshot_load(snapshot, &shared->segment, kinds, arena, cold);
 }
 
 void shared_release(struct shared *shared, unsigned slot)

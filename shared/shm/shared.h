@@ -9,6 +9,8 @@
 #include "shared/shm/stats.h"
 #include "shared/shm/wake.h"
 
+struct snapshot;
+
 struct shared {
     struct segment segment;
     struct slots *slots;
@@ -22,6 +24,13 @@ struct shared {
 int shared_create(struct shared *shared, const struct segment_plan *plan, struct arena *arena,
                   const char **why);
 void shared_destroy(struct shared *shared);
+
+/* As segment_measure(), snapshot_write() and snapshot_load(), of all zones. */
+uint64_t shared_measure(const struct segment_plan *plan,
+                        void (*tell)(void *context, const char *name, uint64_t size), void *context);
+int shared_save(const struct shared *shared, const char *path);
+void shared_load(struct shared *shared, const struct snapshot *snapshot, struct arena *arena,
+                 const char **cold);
 
 /* The process of that slot is dead: what it held is let go. Master. */
 void shared_release(struct shared *shared, unsigned slot);

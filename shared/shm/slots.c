@@ -18,7 +18,7 @@ static void slots_init(void *zone, size_t size, const struct segment_plan *plan)
     segment_freeze(slots);
 }
 
-const struct zone_kind slots_kind = {"slots", 1, slots_size, slots_init, NULL};
+const struct zone_kind slots_kind = {"slots", 1, slots_size, slots_init, NULL, NULL, NULL};
 
 int slots_take(struct slots *slots, uint32_t role, uint32_t number, uint64_t generation)
 {

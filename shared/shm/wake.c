@@ -76,7 +76,7 @@ static void wake_init(void *zone, size_t size, const struct segment_plan *plan)
     }
 }
 
-const struct zone_kind wake_kind = {"wake", 1, wake_size, wake_init, NULL};
+const struct zone_kind wake_kind = {"wake", 1, wake_size, wake_init, NULL, NULL, NULL};
 
 int wake_open(struct wake *wake, struct wake_zone *zone, unsigned slots)
 {

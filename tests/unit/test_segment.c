@@ -34,8 +34,8 @@ static void init(void *zone, size_t size, const struct segment_plan *plan)
     memset(bytes, 'z', size);
 }
 
-static const struct zone_kind ant = {"ant", 1, ant_size, init, NULL};
-static const struct zone_kind bee = {"bee", 7, bee_size, init, NULL};
+static const struct zone_kind ant = {"ant", 1, ant_size, init, NULL, NULL, NULL};
+static const struct zone_kind bee = {"bee", 7, bee_size, init, NULL, NULL, NULL};
 static const struct zone_kind *const kinds[] = {&ant, &bee, NULL};
 
 static struct arena *arena;
@@ -93,7 +93,8 @@ static void a_zone_is_found_by_name_and_version(void **state)
     const char *why = NULL;
     struct segment_plan plan = {.slots = 5, .log_ring = 8192, .size_at_most = 1 << 20};
     assert_int_equal(segment_create(&segment, kinds, &plan, arena, &why), 0);
-    const struct zone_kind older = {"bee", 6, bee_size, init, NULL}, other = {"be", 7, bee_size, init, NULL};
+    const struct zone_kind older = {"bee", 6, bee_size, init, NULL, NULL, NULL},
+                           other = {"be", 7, bee_size, init, NULL};
     assert_null(segment_zone(&segment, &older, NULL));
     assert_null(segment_zone(&segment, &other, NULL));
     struct segment cut = segment;
@@ -112,7 +113,8 @@ static void too_little_state_size_names_the_zones(void **state)
     assert_int_equal(segment_create(&segment, kinds, &plan, arena, &why), -1);
     assert_string_equal(why,
                         "state.size: 16K is too little: the shared memory needs 24K (ant 5K, bee 9K, for 5 "
-                        "processes): set it to \"24K\" or more, or lower log.buffer");
+                        "processes): set it to \"24K\" or more, or lower log.buffer or "
+                        "another setting of state");
     /* What it asks for is enough, and no byte less is. */
     plan.size_at_most = 24 * 1024 - 1;
     assert_int_equal(segment_create(&segment, kinds, &plan, arena, &why), -1);
