@@ -1,0 +1,135 @@
+"""The snapshot of the shared memory (state.file), and what `check` says of the shared memory."""
+import os
+import pwd
+import signal
+import stat
+
+from gatehouse import Case, Gateway, command, wait_until
+
+RESPOND = '{ name = "a"; routes = ( { match = { path = "/"; }; respond = { status = 200; body = "one"; }; } ); }'
+
+
+class Snapshot(Case):
+    def setUp(self):
+        super().setUp()
+        self.state = os.path.join(self.folder, "state")
+        os.mkdir(self.state)
+        if os.geteuid() == 0:
+            nobody = pwd.getpwnam("nobody")
+            os.chown(self.state, nobody.pw_uid, nobody.pw_gid)
+        self.file = os.path.join(self.state, "snapshot")
+
+    def settings(self, interval="1h"):
+        return f'state = {{ size = "32M"; file = "{self.file}"; interval = "{interval}"; }};'
+
+    def test_it_is_written_at_an_orderly_stop_and_read_at_the_start(self):
+        gateway = self.gateway(apis=RESPOND, state=self.settings())
+        self.assertFalse(os.path.exists(self.file))
+        gateway.stop()
+        self.assertEqual(stat.S_IMODE(os.stat(self.file).st_mode), 0o600)
+        self.assertEqual(os.listdir(self.state), ["snapshot"])
+        gateway.start()
+        self.assertEqual(gateway.get("/").body, b"one")
+        self.assertNotIn("can't be used", gateway.said())
+        self.assertEqual(os.listdir(self.state), ["snapshot"])
+
+    def test_it_is_written_each_interval(self):
+        gateway = self.gateway(apis=RESPOND, state=self.settings("1s"))
+        wait_until(lambda: os.path.exists(self.file), "the first snapshot")
+        first = os.stat(self.file).st_ino
+        wait_until(lambda: os.stat(self.file).st_ino != first, "the next one")
+        gateway.reload(state=self.settings("1h"))  # the next keeper does it in its own time
+
+    def test_a_killed_gateway_leaves_the_last_one(self):
+        gateway = self.gateway(apis=RESPOND, state=self.settings("1s"))
+        wait_until(lambda: os.path.exists(self.file), "a snapshot")
+        for process in gateway.processes():
+            if process["role"] != "master":
+                gateway.deaths_expected = True
+                os.kill(process["pid"], signal.SIGKILL)
+        gateway.wait_processes("worker", 2)
+        gateway.stop()
+        self.assertEqual(gateway.start(), None)
+        self.assertNotIn("can't be used", gateway.said())
+
+    def test_one_that_is_torn_or_foreign_is_kept_aside(self):
+        for content in (b"", b"gatehouse", bytes(4096), os.urandom(4096)):
+            with open(self.file, "wb") as file:
+                file.write(content)
+            gateway = Gateway(self.folder, apis=RESPOND, state=self.settings())
+            gateway.start()
+            try:
+                self.assertEqual(gateway.get("/").body, b"one")
+                self.assertRegex(gateway.said(), r"state\.file: .*snapshot can't be used: .*; limits start cold, and it is "
+                                                 r"kept as the same with \.bad behind")
+                with open(self.file + ".bad", "rb") as file:
+                    self.assertEqual(file.read(), content)
+                self.assertFalse(os.path.exists(self.file))
+            finally:
+                gateway.finish()
+
+    def test_a_folder_that_can_not_be_written_to_is_said_before_anything_serves(self):
+        if os.geteuid() != 0:
+            self.forbidden("only root starts children as somebody else")
+        os.chown(self.state, 0, 0)
+        gateway = Gateway(self.folder, apis=RESPOND, state=self.settings())
+        done = command("-f", "-c", gateway.config)
+        self.assertEqual(done.status, 1, done)
+        self.assertRegex(done.err, r'state\.file: the folder of .*: Permission denied \(make it, and give it to the user '
+                                   r'"nobody": chown\)')
+
+    def test_a_disk_that_fails_is_told_once_and_when_it_is_well_again(self):
+        gateway = self.gateway(apis=RESPOND, state=self.settings("1s"))
+        wait_until(lambda: os.path.exists(self.file), "a snapshot")
+        os.mkdir(self.file + ".new")
+        gateway.wait_error(r"state\.file: .* can't be written: ")
+        os.rmdir(self.file + ".new")
+        gateway.wait_error(r"state\.file: .* is written again")
+        self.assertEqual(gateway.errors().count("can't be written"), 1)
+
+
+class Check(Case):
+    def check(self, state):
+        gateway = Gateway(self.folder, upstreams='u = { endpoints = ( "127.0.0.1:1", "127.0.0.1:2" ); };',
+                          apis='{ name = "a"; routes = ( { match = { path = "/"; }; proxy = "u"; } ); }', state=state)
+        return command("check", "-c", gateway.config)
+
+    def test_the_zones_are_told(self):
+        done = self.check('state = { size = "32M"; };')
+        self.assertEqual(done.status, 0, done)
+        self.assertRegex(done.out, r"shared memory: \S+ of at most 32M \(slots \d+K, .*endpoints \d+K")
+
+    def test_what_does_not_fit_is_refused(self):
+        done = self.check('state = { size = "8M"; endpoints = 100000; };')
+        self.assertEqual(done.status, 1, done)
+        self.assertRegex(done.err, r"gatehouse\.conf:\d+: state\.size: \S+ is too little: the shared memory needs \d+M")
+
+    def test_too_few_cells_are_refused(self):
+        done = self.check('state = { size = "32M"; endpoints = 1; };')
+        self.assertEqual(done.status, 1, done)
+        self.assertRegex(done.err, r"gatehouse\.conf:\d+: state\.endpoints: 1 is too little: this configuration needs 2")
+
+    def test_too_few_for_a_reload_are_warned_of(self):
+        done = self.check('state = { size = "32M"; endpoints = 3; };')
+        self.assertEqual(done.status, 0, done)
+        self.assertRegex(done.err, r"warning: state\.endpoints: 3 leaves no room for a reload that renames all 2 "
+                                   r"\(set it to 4 or more\)")
+
+
+class Reload(Case):
+    def test_cells_of_drained_generations_are_free_again(self):
+        """Two cells for one endpoint whose address changes with each reload."""
+        origin = self.origin()
+        gateway = self.gateway(
+            upstreams=f'u = {{ endpoints = ( "127.0.0.1:{origin.port}" ); }};',
+            apis='{ name = "a"; routes = ( { match = { path = "/"; }; proxy = "u"; } ); }',
+            state='state = { size = "32M"; upstreams = 1; endpoints = 2; };')
+        for number in range(4):
+            other = self.origin()
+            gateway.replace(upstreams=f'u = {{ endpoints = ( "127.0.0.1:{other.port}" ); }};')
+            wait_until(lambda: not gateway.processes("worker", ("draining",)), "the end of the old workers")
+            self.assertEqual(gateway.get("/").status, 200, number)
+        gateway.write(upstreams='u = { endpoints = ( "127.0.0.1:1", "127.0.0.1:2" ); };')
+        done = gateway.run("reload")
+        self.assertEqual(done.status, 1, done)
+        self.assertRegex(done.err + done.out, r"state\.endpoints: 2 is too little: this configuration needs 2, beside")
