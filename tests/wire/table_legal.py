@@ -73,6 +73,9 @@ ABSOLUTE = [
     passes("absolute in HTTP/1.0 without Host", lines(b"GET http://a/x HTTP/1.0"), Expect(target=b"/x", host=b"a"), closes=True),
     passes("absolute with the same Host", get(b"http://a/x"), Expect(target=b"/x")),
     passes("absolute OPTIONS", get(b"http://a/x", method=b"OPTIONS"), Expect(b"OPTIONS", b"/x")),
+    passes("absolute OPTIONS of a whole server", get(b"http://a", method=b"OPTIONS"), Expect(b"OPTIONS", b"*")),
+    passes("absolute OPTIONS of the path /", get(b"http://a/", method=b"OPTIONS"), Expect(b"OPTIONS", b"/")),
+    passes("absolute OPTIONS with a query alone", get(b"http://a?q", method=b"OPTIONS"), Expect(b"OPTIONS", b"/?q")),
 ]
 
 HOSTS = [

@@ -90,8 +90,11 @@ static void interim(struct exchange *exchange, const struct response_head *head)
     write_status(&out, head);
     fields_write(&head->fields, 0, &out);
     BUF_LITERAL(&out, "\r\n");
-    if (!out.overflow)
-        connection_commit(&server->connection, &out);
+    if (out.overflow) { /* it is only a hint: the answer itself still comes */
+        log_warning("an interim answer's head is larger than fits (%d bytes do): it was left out", NET_READ);
+        return;
+    }
+    connection_commit(&server->connection, &out);
     connection_flush(&server->connection);
 }
 

@@ -242,8 +242,9 @@ static bool split_target(struct request_head *head, struct parse_result *result)
     ptrdiff_t mark = str_index(rest, '?');
     head->path = mark < 0 ? rest : (struct str){rest.data, (size_t)mark};
     head->query = mark < 0 ? (struct str){NULL, 0} : str_from(rest, (size_t)mark + 1);
+    /* OPTIONS for a whole server, by its URL (RFC 9112, section 3.2.4). */
     if (head->path.length == 0)
-        head->path = STR("/");
+        head->path = head->method == METHOD_OPTIONS && mark < 0 ? STR("*") : STR("/");
     return true;
 }
 
