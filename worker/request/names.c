@@ -1,80 +1,12 @@
-/* names: what ${…} may say of a request. */
+/* names: what ${…} may say of a request: a name is a line of names.def and a function here. */
 #include "shared/base/clock.h"
 #include "shared/base/digits.h"
 #include "worker/codec/uri.h"
 #include "worker/request/request.h"
 
-enum name {
-    NAME_METHOD,
-    NAME_SCHEME,
-    NAME_HOST,
-    NAME_PATH,
-    NAME_QUERY,
-    NAME_QUERY_PARAMETER,
-    NAME_TARGET,
-    NAME_VERSION,
-    NAME_CLIENT,
-    NAME_PEER,
-    NAME_LISTENER,
-    NAME_API,
-    NAME_ROUTE,
-    NAME_ID,
-    NAME_TIME,
-    NAME_STATUS,
-    NAME_BYTES_IN,
-    NAME_BYTES_OUT,
-    NAME_DURATION,
-    NAME_PROBLEM,
-    NAME_ABORTED,
-    NAME_UPSTREAM,
-    NAME_ENDPOINT,
-    NAME_UPSTREAM_TIME,
-    NAME_TRIES,
-    NAME_HEADER,
-    NAME_RESPONSE,
-    NAME_COOKIE,
-    NAME_PARAMS,
-};
+static const struct str nothing = {NULL, 0};
 
-const struct expr_name request_names[] = {
-    {"method", NAME_METHOD, false, "the request's method", EXPR_TEXT},
-    {"scheme", NAME_SCHEME, false, "http", EXPR_PATH_FORM},
-    {"host", NAME_HOST, false, "host and port as the client named them", EXPR_PATH_FORM},
-    {"path", NAME_PATH, false, "the path in normal form", EXPR_PATH_FORM},
-    {"query", NAME_QUERY, false, "the query, without its `?`", EXPR_QUERY_FORM},
-    {"query", NAME_QUERY_PARAMETER, true, "a query parameter, decoded", EXPR_TEXT},
-    {"target", NAME_TARGET, false, "the request target as it came", EXPR_TEXT},
-    {"version", NAME_VERSION, false, "HTTP/1.0, HTTP/1.1", EXPR_TEXT},
-    {"client", NAME_CLIENT, false, "the client's address, as trusted proxies say", EXPR_SAFE_FORM},
-    {"peer", NAME_PEER, false, "the address that the connection comes from", EXPR_SAFE_FORM},
-    {"listener", NAME_LISTENER, false, "the listener's name", EXPR_TEXT},
-    {"api", NAME_API, false, "the API's name", EXPR_TEXT},
-    {"route", NAME_ROUTE, false, "the route's name, or its path", EXPR_TEXT},
-    {"id", NAME_ID, false, "the request id", EXPR_SAFE_FORM},
-    {"time", NAME_TIME, false, "when the request's head came, RFC 3339", EXPR_SAFE_FORM},
-    {"status", NAME_STATUS, false, "the answer's status", EXPR_SAFE_FORM},
-    {"bytes_in", NAME_BYTES_IN, false, "bytes of the request", EXPR_SAFE_FORM},
-    {"bytes_out", NAME_BYTES_OUT, false, "bytes of the answer", EXPR_SAFE_FORM},
-    {"duration", NAME_DURATION, false, "seconds since the head came, to the microsecond", EXPR_SAFE_FORM},
-    {"problem", NAME_PROBLEM, false, "the type of the gateway's own error answer", EXPR_SAFE_FORM},
-    {"aborted", NAME_ABORTED, false,
-     "why the answer isn't whole: client, send_timeout, least_rate, drain, upstream; empty when it is",
-     EXPR_SAFE_FORM},
-    {"upstream", NAME_UPSTREAM, false, "the upstream that was called", EXPR_TEXT},
-    {"endpoint", NAME_ENDPOINT, false, "the endpoint that was called last", EXPR_TEXT},
-    {"upstream_time", NAME_UPSTREAM_TIME, false, "seconds until the upstream's head came", EXPR_SAFE_FORM},
-    {"tries", NAME_TRIES, false, "how often the upstream was tried", EXPR_SAFE_FORM},
-    {"header", NAME_HEADER, true, "a field of the request", EXPR_TEXT},
-    {"response", NAME_RESPONSE, true, "a field of the answer", EXPR_TEXT},
-    {"cookie", NAME_COOKIE, true, "a cookie of the request", EXPR_TEXT},
-    {"params", NAME_PARAMS, true, "a parameter of the route's path, decoded", EXPR_TEXT},
-    {NULL, 0, false, NULL, EXPR_TEXT},
-};
-
-bool request_name_is_param(int id)
-{
-    return id == NAME_PARAMS;
-}
+/* --- what values are made with --- */
 
 static struct str decoded(struct str raw, bool query, struct buf *scratch)
 {
@@ -83,7 +15,7 @@ static struct str decoded(struct str raw, bool query, struct buf *scratch)
     if (length < 0) {
         if (scratch->size - scratch->length < raw.length)
             scratch->overflow = true;
-        return (struct str){NULL, 0};
+        return nothing;
     }
     scratch->length += (size_t)length;
     return (struct str){out, (size_t)length};
@@ -122,22 +54,13 @@ struct str request_cookie(const struct request *request, struct str name)
                 return str_from(value, name.length + 1);
         }
     }
-    return (struct str){NULL, 0};
+    return nothing;
 }
 
 static struct str field_value(const struct fields *fields, struct str name)
 {
     const struct field *field = fields_find(fields, name);
-    return field ? field->value : (struct str){NULL, 0};
-}
-
-static struct str parameter(const struct request *request, struct str name, struct buf *scratch)
-{
-    const struct route *route = request->match.route;
-    for (unsigned i = 0; route && i < route->param_count; i++)
-        if (str_eq(route->params[i], name))
-            return decoded(request->match.params[i], false, scratch);
-    return (struct str){NULL, 0};
+    return field ? field->value : nothing;
 }
 
 static struct str address(const struct address *address, struct buf *scratch)
@@ -164,95 +87,207 @@ void request_add_time(const struct request *request, struct buf *out)
     buf_add(out, text, sizeof text - 1);
 }
 
-static struct str started(const struct request *request, struct buf *scratch)
+struct str request_gone(const struct request *request)
+{
+    const char *gone = request->exchange->gone;
+    if (!request->aborted)
+        return nothing;
+    return gone ? str_of(gone) : STR("upstream");
+}
+
+/* --- the values --- */
+
+/* NULL data: there is none. `argument`: what stands behind the dot of a name that has one. `scratch`: room for a value that
+ * must be made. */
+#define VALUE(name)                                                         \
+    static struct str name(struct request *request __attribute__((unused)), \
+                           struct str argument __attribute__((unused)),     \
+                           struct buf *scratch __attribute__((unused)))
+
+VALUE(of_method)
+{
+    return request->head->method_text;
+}
+
+VALUE(of_scheme)
+{
+    return request->head->scheme;
+}
+
+VALUE(of_host)
+{
+    return request->head->authority;
+}
+
+VALUE(of_path)
+{
+    return request->path.data ? request->path : request->head->path;
+}
+
+VALUE(of_query)
+{
+    return request->head->query;
+}
+
+VALUE(of_query_parameter)
+{
+    struct str value;
+    if (!uri_query_value(request->head->query, argument, &value))
+        return nothing;
+    return decoded(value, true, scratch);
+}
+
+VALUE(of_target)
+{
+    return request->head->target;
+}
+
+VALUE(of_version)
+{
+    return request->head->version == 10 ? STR("HTTP/1.0") : STR("HTTP/1.1");
+}
+
+VALUE(of_client)
+{
+    return address(request_client(request), scratch);
+}
+
+VALUE(of_peer)
+{
+    return address(request->exchange->peer, scratch);
+}
+
+VALUE(of_listener)
+{
+    const struct listener_settings *listener = router_listener(request->exchange->listener);
+    return str_of(listener ? listener->name : "admin");
+}
+
+VALUE(of_api)
+{
+    return str_of(request->match.route ? request->match.route->api->name : NULL);
+}
+
+VALUE(of_route)
+{
+    return request->match.route ? request->match.route->name : nothing;
+}
+
+VALUE(of_id)
+{
+    return request->id;
+}
+
+VALUE(of_time)
 {
     size_t from = scratch->length;
     request_add_time(request, scratch);
     return (struct str){scratch->data + from, scratch->length - from};
 }
 
-static struct str listener_name(const struct request *request)
+VALUE(of_status)
 {
-    const struct listener_settings *listener = router_listener(request->exchange->listener);
-    return str_of(listener ? listener->name : "admin");
+    return number(request->response.status, scratch);
 }
 
-struct str request_gone(const struct request *request)
+VALUE(of_bytes_in)
 {
-    const char *gone = request->exchange->gone;
-    if (!request->aborted)
-        return (struct str){NULL, 0};
-    return gone ? str_of(gone) : STR("upstream");
+    return number(request->exchange->bytes_in, scratch);
+}
+
+VALUE(of_bytes_out)
+{
+    return number(request->exchange->ops->sent(request->exchange), scratch);
+}
+
+VALUE(of_duration)
+{
+    return seconds(request_duration_ns(request), scratch);
+}
+
+VALUE(of_problem)
+{
+    return request->problem ? problem_rows[request->problem].type : nothing;
+}
+
+VALUE(of_aborted)
+{
+    return request_gone(request);
+}
+
+VALUE(of_upstream)
+{
+    return str_of(request->upstream);
+}
+
+VALUE(of_endpoint)
+{
+    return str_of(request->endpoint);
+}
+
+VALUE(of_upstream_time)
+{
+    return request->upstream_ns ? seconds(request->upstream_ns, scratch) : nothing;
+}
+
+VALUE(of_tries)
+{
+    return number(request->tries, scratch);
+}
+
+VALUE(of_header)
+{
+    return field_value(&request->head->fields, argument);
+}
+
+VALUE(of_response)
+{
+    return field_value(&request->response.fields, argument);
+}
+
+VALUE(of_cookie)
+{
+    return request_cookie(request, argument);
+}
+
+VALUE(of_params)
+{
+    const struct route *route = request->match.route;
+    for (unsigned i = 0; route && i < route->param_count; i++)
+        if (str_eq(route->params[i], argument))
+            return decoded(request->match.params[i], false, scratch);
+    return nothing;
+}
+
+/* --- the table --- */
+
+enum name {
+#define NAME(id, word, argument, form, value, help) NAME_##id,
+#include "worker/request/names.def"
+#undef NAME
+};
+
+const struct expr_name request_names[] = {
+#define NAME(id, word, argument, form, value, help) {word, NAME_##id, argument, help, form},
+#include "worker/request/names.def"
+#undef NAME
+    {NULL, 0, false, NULL, EXPR_TEXT},
+};
+
+static struct str (*const values[])(struct request *request, struct str argument, struct buf *scratch) = {
+#define NAME(id, word, argument, form, value, help) value,
+#include "worker/request/names.def"
+#undef NAME
+};
+
+bool request_name_is_param(int id)
+{
+    return id == NAME_PARAMS;
 }
 
 static struct str resolve(void *context, int id, struct str argument, struct buf *scratch)
 {
-    struct request *request = context;
-    const struct request_head *head = request->head;
-    const struct route *route = request->match.route;
-    struct str value;
-    switch ((enum name)id) {
-    case NAME_METHOD:
-        return head->method_text;
-    case NAME_SCHEME:
-        return head->scheme;
-    case NAME_HOST:
-        return head->authority;
-    case NAME_PATH:
-        return request->path.data ? request->path : head->path;
-    case NAME_QUERY:
-        return head->query;
-    case NAME_QUERY_PARAMETER:
-        return uri_query_value(head->query, argument, &value) ? decoded(value, true, scratch)
-                                                              : (struct str){NULL, 0};
-    case NAME_TARGET:
-        return head->target;
-    case NAME_VERSION:
-        return head->version == 10 ? STR("HTTP/1.0") : STR("HTTP/1.1");
-    case NAME_CLIENT:
-        return address(request_client(request), scratch);
-    case NAME_PEER:
-        return address(request->exchange->peer, scratch);
-    case NAME_LISTENER:
-        return listener_name(request);
-    case NAME_API:
-        return str_of(route ? route->api->name : NULL);
-    case NAME_ROUTE:
-        return route ? route->name : (struct str){NULL, 0};
-    case NAME_ID:
-        return request->id;
-    case NAME_TIME:
-        return started(request, scratch);
-    case NAME_STATUS:
-        return number(request->response.status, scratch);
-    case NAME_BYTES_IN:
-        return number(request->exchange->bytes_in, scratch);
-    case NAME_BYTES_OUT:
-        return number(request->exchange->ops->sent(request->exchange), scratch);
-    case NAME_DURATION:
-        return seconds(request_duration_ns(request), scratch);
-    case NAME_PROBLEM:
-        return request->problem ? problem_rows[request->problem].type : (struct str){NULL, 0};
-    case NAME_ABORTED:
-        return request_gone(request);
-    case NAME_UPSTREAM:
-        return str_of(request->upstream);
-    case NAME_ENDPOINT:
-        return str_of(request->endpoint);
-    case NAME_UPSTREAM_TIME:
-        return request->upstream_ns ? seconds(request->upstream_ns, scratch) : (struct str){NULL, 0};
-    case NAME_TRIES:
-        return number(request->tries, scratch);
-    case NAME_HEADER:
-        return field_value(&head->fields, argument);
-    case NAME_RESPONSE:
-        return field_value(&request->response.fields, argument);
-    case NAME_COOKIE:
-        return request_cookie(request, argument);
-    case NAME_PARAMS:
-        return parameter(request, argument, scratch);
-    }
-    return (struct str){NULL, 0};
+    return values[id](context, argument, scratch);
 }
 
 void request_eval(struct request *request, const struct expr *expr, enum expr_escape escape, struct buf *out)
