@@ -2,8 +2,10 @@
 #include "master/crew.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "master/master.h"
 #include "master/spawn.h"
@@ -28,7 +30,8 @@ static unsigned posts(struct crew *crew, const struct settings *settings)
             continue;
         unsigned many = role_count(role, settings);
         for (unsigned i = 0; crew && i < many; i++)
-            crew->posts[count + i] = (struct post){.role = role, .number = i, .crew = crew};
+            crew->posts[count + i] =
+                (struct post){.role = role, .number = i, .crew = crew, .inbox = {-1, -1}};
         count += many;
     }
     return count;
@@ -55,6 +58,36 @@ struct crew *crew_new(struct generation *generation, struct inheritance *inherit
     return crew;
 }
 
+int crew_open_inbox(struct post *post)
+{
+    if (!(post->role->inherits & INHERIT_INBOX) || post->inbox[0] >= 0)
+        return 0;
+    return channel_pair(post->inbox);
+}
+
+static void close_inbox(struct post *post)
+{
+    for (unsigned i = 0; i < 2; i++) {
+        if (post->inbox[i] >= 0)
+            close(post->inbox[i]);
+        post->inbox[i] = -1;
+    }
+}
+
+void crew_succeeds(const struct crew *crew, struct child *child)
+{
+    struct channel_message message = {.verb = CHANNEL_SUCCESSORS};
+    unsigned count = crew ? crew->count : 0;
+    /* Where there are more than one is told of, each begins at another. */
+    for (unsigned i = 0; i < count && message.fd_count < CHANNEL_FDS; i++) {
+        const struct post *post = &crew->posts[(child->number + i) % count];
+        if (post->role == child->role && post->inbox[1] >= 0)
+            message.fds[message.fd_count++] = post->inbox[1];
+    }
+    if (child->channel >= 0 && channel_send(child->channel, &message) && errno != EPIPE)
+        log_warning("%s can't be told who takes its connections over: %m", child_name(child).text);
+}
+
 void crew_free(struct master *master, struct crew **crew)
 {
     if (!*crew)
@@ -65,6 +98,8 @@ void crew_free(struct master *master, struct crew **crew)
         if (child->post && child->post->crew == *crew)
             child->post = NULL;
     }
+    for (unsigned i = 0; i < (*crew)->count; i++)
+        close_inbox(&(*crew)->posts[i]);
     listen_forget(&(*crew)->inheritance);
     generation_free(&(*crew)->generation);
     free(*crew);

@@ -13,8 +13,10 @@ struct post {
     unsigned number;
     struct crew *crew;
     struct child *child; /* NULL: vacant */
-    unsigned backoff;    /* milliseconds that the last vacancy lasted */
-    uint64_t due;        /* vacant: when it is to be filled; milliseconds */
+    int inbox[2]; /* where a process is offered connections: its end, and that of who offers; -1: none. They
+                          * outlive the process: who fills the post next has them too */
+    unsigned backoff; /* milliseconds that the last vacancy lasted */
+    uint64_t due;     /* vacant: when it is to be filled; milliseconds */
 };
 
 struct crew {
@@ -46,6 +48,12 @@ void crew_refill(struct master *master, struct crew *crew);
 
 /* GO to all that are READY; a role of which one serves at a time waits until the others are gone. */
 void crew_go(struct master *master, struct crew *crew);
+
+/* Makes the inbox of a post whose role has one, if it isn't there. 0, or -1 with errno. */
+int crew_open_inbox(struct post *post);
+
+/* Tells a child whom it may hand its connections to: some workers of `crew`, others for each number; NULL: nobody. */
+void crew_succeeds(const struct crew *crew, struct child *child);
 
 /* How long a post stays vacant. `early`: the process died before it was READY or within a second of GO. Pure. */
 unsigned crew_backoff(unsigned before, bool early);

@@ -133,7 +133,7 @@ static void prepare(struct master *master, struct generation *generation)
         bind_cells(master, generation, errors);
     if (errors->count == 0) {
         files = 2 * (uint64_t)settings->max_connections + settings->listeners.count + 1 +
-                master->shared.slots->count + FILES_FIXED;
+                2 * (uint64_t)master->shared.slots->count + FILES_FIXED;
         if (host_raise_files(files, why, sizeof(why)))
             errors_add(errors, settings->origin, "max_connections: %s", why);
         logfiles_open(&reload->logs, &settings->log, master->background, errors);
@@ -250,6 +250,13 @@ static void commit(struct master *master)
     reload->number = master->crew->generation->number;
     log_set_level((enum log_level)settings->log.level);
     crew_go(master, master->crew);
+    /* All before the first DRAIN: who drains already learns of its new successors before those that it had leave it. */
+    LIST_EACH(link, &master->children)
+    {
+        struct child *child = CONTAINER_OF(link, struct child, link);
+        if (child->role->drains && child->generation != reload->number)
+            crew_succeeds(master->crew, child);
+    }
     LIST_EACH(link, &master->children)
     {
         struct child *child = CONTAINER_OF(link, struct child, link);

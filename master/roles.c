@@ -15,6 +15,6 @@ const struct role roles[ROLE_COUNT] = {
     [ROLE_WORKER] = {.name = "worker",
                      .main = worker_main,
                      .count = worker_count,
-                     .inherits = INHERIT_LISTENERS,
+                     .inherits = INHERIT_LISTENERS | INHERIT_INBOX,
                      .drains = true},
 };

@@ -6,7 +6,7 @@
 
 #include "worker/role/role.h"
 
-enum role_inherits { INHERIT_LISTENERS = 1, INHERIT_ADMIN = 2, INHERIT_LOGS = 4 };
+enum role_inherits { INHERIT_LISTENERS = 1, INHERIT_ADMIN = 2, INHERIT_LOGS = 4, INHERIT_INBOX = 8 };
 
 struct role {
     const char *name;

@@ -51,16 +51,18 @@ static void inherit(struct process *process, const struct master *master, const 
         process->log_fds[i] = logs ? master->logs.fds[i] : -1;
         process->log_syslog[i] = logs && master->logs.syslog[i];
     }
+    process->inbox = post->inbox[0];
 }
 
 static int close_what_is_not_ours(const struct process *process)
 {
     const struct wake *wake = &process->shared->wake;
     unsigned count = 0;
-    int *keep = malloc((1 + process->bound_count + wake->count + LOG_TARGETS) * sizeof(*keep));
+    int *keep = malloc((2 + process->bound_count + wake->count + LOG_TARGETS) * sizeof(*keep));
     if (!keep)
         return -1;
     keep[count++] = process->channel;
+    keep[count++] = process->inbox;
     for (unsigned i = 0; i < process->bound_count; i++)
         keep[count++] = process->bound[i].fd;
     for (unsigned i = 0; i < wake->count; i++)
@@ -189,7 +191,7 @@ int spawn_post(struct master *master, struct post *post, char *why, size_t size)
                  master->shared.slots->count);
         return -1;
     }
-    if (channel_pair(ends)) {
+    if (crew_open_inbox(post) || channel_pair(ends)) {
         snprintf(why, size, "no channel to it: %s", strerror(errno));
         goto failed;
     }

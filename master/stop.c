@@ -35,10 +35,12 @@ static void drain_workers(struct master *master)
         struct child *child = CONTAINER_OF(link, struct child, link);
         if (!child->role->drains)
             continue;
-        if (master->urgent)
+        if (master->urgent) {
             child_stop(master, child, NOW_GRACE_MS);
-        else
-            child_drain(master, child, timeout);
+            continue;
+        }
+        crew_succeeds(NULL, child);
+        child_drain(master, child, timeout);
     }
 }
 

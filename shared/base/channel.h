@@ -19,9 +19,12 @@ enum channel_verb {
         6, /* master to logger: descriptors of the logs (error, access); either may be missing by flag */
     CHANNEL_CUT =
         7, /* child, before it exits: number requests or connections were cut; text names their kind */
+    CHANNEL_SUCCESSORS = 8, /* master to worker: the inboxes of those that take its connections over, the
+                             * latest that were told; none: nobody takes them. Comes before DRAIN */
+    CHANNEL_OFFER = 9,      /* worker to an inbox: the end of a hand-off's connection; number: its version */
 };
 
-enum { CHANNEL_TEXT = 1000, CHANNEL_FDS = 4 };
+enum { CHANNEL_TEXT = 1000, CHANNEL_FDS = 16 };
 
 struct channel_message {
     uint32_t verb;

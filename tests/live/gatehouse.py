@@ -16,6 +16,7 @@ import socket
 import subprocess
 import tempfile
 import textwrap
+import threading
 import time
 import unittest
 
@@ -408,6 +409,30 @@ def no_more_descriptors(pid):
     user, group = int(said["Uid"].split()[0]), int(said["Gid"].split()[0])
     us = {} if os.geteuid() == user else {"user": user, "group": group, "extra_groups": []}
     subprocess.run(["prlimit", f"--pid={pid}", f"--nofile={most}:{most}"], check=True, **us)
+
+
+class Traced:
+    """strace on a master, with a fault that its next children meet."""
+
+    def __init__(self, pid, inject):
+        call = inject.split(":")[0]
+        self.process = subprocess.Popen(
+            ["strace", "-f", "-p", str(pid), "-e", f"trace={call}", "-e", f"inject={inject}", "-o", "/dev/null"],
+            stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        self.said = ""
+        while "attached" not in self.said:
+            line = self.process.stderr.readline()
+            if not line:
+                raise AssertionError("strace: " + self.said)
+            self.said += line
+        threading.Thread(target=self.process.stderr.read, daemon=True).start()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.send_signal(signal.SIGINT)
+        self.process.wait(DEADLINE)
 
 
 # What every nginx with an http block needs, so that it keeps its files in its own folder.

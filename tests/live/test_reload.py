@@ -4,12 +4,11 @@ import re
 import select
 import signal
 import socket
-import subprocess
 import threading
 import time
 
-from gatehouse import (DEADLINE, UNDER, Case, Client, Load, alive, answer, children, descriptors, free_port, get, limit,
-                       resident, slow, wait_until)
+from gatehouse import (DEADLINE, UNDER, Case, Client, Load, Traced, alive, answer, children, descriptors, free_port, get,
+                       limit, resident, slow, wait_until)
 
 PROXY = '{ name = "a"; routes = ( { match = { prefix = "/"; }; proxy = { upstream = "origin"; }; } ); }'
 
@@ -22,30 +21,6 @@ def respond(body):
 def pace(seconds):
     """The time between two reloads that the test is about; nothing waits for it."""
     select.select([], [], [], seconds)
-
-
-class Traced:
-    """strace on a master, with a fault that its next children meet."""
-
-    def __init__(self, pid, inject):
-        call = inject.split(":")[0]
-        self.process = subprocess.Popen(
-            ["strace", "-f", "-p", str(pid), "-e", f"trace={call}", "-e", f"inject={inject}", "-o", "/dev/null"],
-            stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-        self.said = ""
-        while "attached" not in self.said:
-            line = self.process.stderr.readline()
-            if not line:
-                raise AssertionError("strace: " + self.said)
-            self.said += line
-        threading.Thread(target=self.process.stderr.read, daemon=True).start()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.process.send_signal(signal.SIGINT)
-        self.process.wait(DEADLINE)
 
 
 class Reload(Case):

@@ -54,14 +54,16 @@ struct http_service {
     const struct exchange_events *events;
     void *owner; /* the events' */
     struct list connections;
+    struct list leaving; /* those of them that wait to be handed over (http1_handoff): idle ones */
     unsigned connection_count;
+    struct deferred *leave; /* due when one came to wait there. NULL: none is handed over */
     /* A connection is gone: there may be room again, or an end. */
     void (*on_closed)(struct http_service *service, const struct admission *admission);
     struct arena *arenas[64]; /* idle ones, for the next exchanges */
     unsigned arena_count;
     uint64_t date_second; /* what `date` shows */
     char date[32];
-    bool draining;
+    bool draining; /* nothing follows the answers that are given now */
     /* Limits, from the configuration: milliseconds, bytes. */
     uint64_t header_timeout, keepalive_timeout, body_timeout, send_timeout;
     uint32_t max_line, max_head, max_fields;

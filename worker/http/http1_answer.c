@@ -20,8 +20,8 @@ static void write_status(struct buf *out, const struct response_head *head)
 static bool will_keep_alive(const struct http1_server *server)
 {
     const struct exchange *exchange = &server->exchange;
-    if (server->service->draining || !server->service->keepalive_timeout || !exchange->head->keep_alive ||
-        exchange->refusal || server->last)
+    if (server->service->draining || server->stays || !server->service->keepalive_timeout ||
+        !exchange->head->keep_alive || exchange->refusal || server->last)
         return false;
     if (!exchange->body_done &&
         (server->framing != FRAMING_LENGTH || !server->continued || server->left > DISCARD_MAX))

@@ -12,8 +12,6 @@
 enum {
     LINGER_MS = 2000,       /* how long a client that is refused may go on sending */
     LINGER_BYTES = 1 << 20, /* and how much */
-    DRAIN_IDLE_MS =
-        5000, /* how long an idle connection is kept while draining: its next request may be under way */
 };
 
 void http1_server_close(struct http1_server *server, bool reset)
@@ -56,10 +54,12 @@ void http1_server_set_timer(struct http1_server *server)
 static void await_request(struct http1_server *server)
 {
     struct http_service *service = server->service;
+    bool last = service->draining || server->stays;
     server->phase = PHASE_HEAD;
     server->scan = (struct head_scan){0, 0};
     server->head_begun = false;
-    connection_timeout(&server->connection, service->draining ? DRAIN_IDLE_MS : service->keepalive_timeout);
+    connection_timeout(&server->connection, last ? HTTP1_DRAIN_IDLE_MS : service->keepalive_timeout);
+    http1_server_leave(server); /* before what is held is looked at: that goes with it */
     connection_start(&server->connection);
 }
 
@@ -113,6 +113,7 @@ static void begin(struct http1_server *server)
 {
     struct http_service *service = server->service;
     struct exchange *exchange = &server->exchange;
+    http1_server_rejoin(server);
     server->phase = PHASE_ACTIVE;
     server->sent_before = server->connection.sent;
     server->framing = FRAMING_NONE;
@@ -415,8 +416,8 @@ static const struct connection_events connection_events = {
 
 /* --- life --- */
 
-static struct http1_server *open_server(struct http_service *service, int fd, const struct address *peer,
-                                        const void *listener, const struct admission *admission)
+struct http1_server *http1_server_make(struct http_service *service, int fd, const struct address *peer,
+                                       const void *listener, const struct admission *admission)
 {
     struct http1_server *server = malloc(sizeof *server);
     if (!server) {
@@ -429,6 +430,8 @@ static struct http1_server *open_server(struct http_service *service, int fd, co
     server->peer = *peer;
     server->admission = *admission;
     server->requests = 0;
+    server->stays = false;
+    server->refused_by = 0;
     server->exchange.service = service;
     server->exchange.peer = &server->peer;
     server->exchange.listener = listener;
@@ -440,9 +443,17 @@ static struct http1_server *open_server(struct http_service *service, int fd, co
     }
     list_push_back(&service->connections, &server->connection.link);
     service->connection_count++;
-    stat_add(service->net->stats, STAT_CONNECTIONS, 1);
     await_request(server);
     connection_timeout(&server->connection, service->header_timeout);
+    return server;
+}
+
+static struct http1_server *open_server(struct http_service *service, int fd, const struct address *peer,
+                                        const void *listener, const struct admission *admission)
+{
+    struct http1_server *server = http1_server_make(service, fd, peer, listener, admission);
+    if (server)
+        stat_add(service->net->stats, STAT_CONNECTIONS, 1);
     return server;
 }
 
@@ -465,17 +476,19 @@ bool http1_server_refuse(struct http_service *service, int fd, const struct addr
 void http1_server_drain(struct http_service *service)
 {
     service->draining = true;
+    http1_handoff_end(service);
     LIST_EACH(link, &service->connections)
     {
         struct http1_server *server = server_of(CONTAINER_OF(link, struct connection, link));
         if (server->phase == PHASE_HEAD && !server->head_begun)
-            connection_timeout(&server->connection, DRAIN_IDLE_MS);
+            connection_timeout(&server->connection, HTTP1_DRAIN_IDLE_MS);
     }
 }
 
 unsigned http1_server_cut(struct http_service *service)
 {
     unsigned idle = 0;
+    http1_handoff_end(service);
     while (!list_empty(&service->connections)) {
         struct http1_server *server =
             server_of(CONTAINER_OF(service->connections.next, struct connection, link));

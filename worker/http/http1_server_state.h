@@ -5,6 +5,7 @@
 #define HTTP_HTTP1_SERVER_STATE_H
 
 #include "worker/codec/chunked.h"
+#include "worker/http/http1_handoff.h"
 #include "worker/http/http1_server.h"
 #include "worker/http/parse.h"
 #include "worker/net/connection.h"
@@ -12,6 +13,8 @@
 
 enum {
     DISCARD_MAX = 65536, /* bytes of an unread body that are worth reading to keep the connection */
+    HTTP1_DRAIN_IDLE_MS =
+        5000, /* how long an idle connection is kept while draining: its next request may be under way */
 };
 
 enum phase {
@@ -30,7 +33,9 @@ struct http1_server {
     struct head_scan scan;
     enum phase phase;
     enum framing framing; /* of the request's body */
-    uint64_t left;        /* of a body with a length, of what is discarded; of a chunked one: what came */
+    uint64_t
+        left; /* of a body with a length, of what is discarded; of a chunked one: what came. While suspended: the
+                    * deadline of its time-out */
     struct chunked *chunked;
     const struct fields *trailers; /* of the answer, or NULL */
     uint64_t sent_before;          /* connection.sent when the exchange began */
@@ -41,9 +46,11 @@ struct http1_server {
     bool out_chunked;
     bool out_nothing; /* a body must not be sent */
     bool response_done;
-    bool continued;  /* 100 was sent, or is not wanted */
-    bool head_begun; /* bytes of the next head came */
-    bool last;       /* the request can't be read to its end: nothing follows on this connection */
+    bool continued;      /* 100 was sent, or is not wanted */
+    bool head_begun;     /* bytes of the next head came */
+    bool last;           /* the request can't be read to its end: nothing follows on this connection */
+    bool stays;          /* nobody takes it over: the next answer is its last */
+    uint16_t refused_by; /* successors that have no room for it, by their number */
 };
 
 static inline struct http1_server *server_of(struct connection *connection)
@@ -66,6 +73,18 @@ void http1_server_set_timer(struct http1_server *server);
 
 /* All of the answer is gathered: it is sent, and the exchange ends when the kernel has it. */
 void http1_server_complete(struct http1_server *server);
+
+/* A connection that waits for its first request; NULL with errno: it is closed already. */
+struct http1_server *http1_server_make(struct http_service *service, int fd, const struct address *peer,
+                                       const void *listener, const struct admission *admission);
+
+/* --- handing over (http1_handoff.c) --- */
+
+/* It waits for a request: it may be handed over from now on, where that is done. */
+void http1_server_leave(struct http1_server *server);
+
+/* It does so no more. */
+void http1_server_rejoin(struct http1_server *server);
 
 /* --- the client's pace (http1_pace.c) --- */
 

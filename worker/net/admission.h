@@ -9,6 +9,7 @@
 struct admission {
     void *gate;                  /* the accepting side's: the listener that it came by */
     struct address *destination; /* that a PROXY header named, malloc()ed; NULL: the socket's own */
+    bool greeted;                /* a PROXY header came first, whatever it said */
     uint32_t cell;               /* the one of net/addresses that counts it; 0: none */
     bool refused;                /* it is only told that there are too many */
 };

@@ -289,6 +289,27 @@ void connection_start(struct connection *connection)
         loop_change(connection->net->loop, &connection->source, connection->source.events | EPOLLIN);
 }
 
+void connection_prepend(struct connection *connection, const char *data, size_t length)
+{
+    assert(!connection->held && !connection->stopped);
+    hold(connection, data, length);
+    if (length == 0)
+        return;
+    connection->handing = true;
+    loop_defer(connection->net->loop, &connection->deferred);
+}
+
+void connection_suspend(struct connection *connection)
+{
+    assert(!connection->stopped && !connection->blocked && !connection->connecting && !connection->broken &&
+           !connection->error && connection->net->out_owner != connection);
+    connection->stopped = true;
+    connection->handing = false;
+    loop_undefer(&connection->deferred);
+    timer_clear(&connection->net->loop->timers, &connection->timer);
+    park(connection);
+}
+
 /* What is held comes before what is in the socket. */
 static void run_deferred(struct deferred *deferred)
 {

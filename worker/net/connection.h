@@ -85,6 +85,13 @@ static inline bool connection_has_unread(const struct connection *connection)
     return connection->held_length > 0 || !(connection->source.events & EPOLLIN);
 }
 
+/* Bytes that were read from the socket before it was adopted: handed over at the end of this turn, before what follows. */
+void connection_prepend(struct connection *connection, const char *data, size_t length);
+
+/* Takes an idle connection out of the loop: no event comes, not even its time-out, until connection_start(). The deadline
+ * of the time-out is the user's to keep. */
+void connection_suspend(struct connection *connection);
+
 /* Milliseconds from now; on_timeout then. */
 static inline void connection_timeout(struct connection *connection, uint64_t ms)
 {

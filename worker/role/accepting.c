@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "shared/base/clock.h"
+#include "worker/http/http1_handoff.h"
 #include "worker/http/http1_server.h"
 #include "worker/request/site.h"
 #include "worker/upstream/cluster.h"
@@ -195,10 +196,11 @@ static void refuse(struct gate *gate, int fd, const struct address *peer, struct
 }
 
 /* `destination`: malloc()ed, or NULL. */
-static void let_in(struct gate *gate, int fd, const struct address *peer, struct address *destination)
+static void let_in(struct gate *gate, int fd, const struct address *peer, bool greeted,
+                   struct address *destination)
 {
     struct accepting *accepting = gate->accepting;
-    struct admission admission = {.gate = gate, .destination = destination};
+    struct admission admission = {.gate = gate, .destination = destination, .greeted = greeted};
     gate->connections++;
     if (!address_has_room(accepting, peer, &admission.cell))
         refuse(gate, fd, peer, &admission);
@@ -206,17 +208,23 @@ static void let_in(struct gate *gate, int fd, const struct address *peer, struct
         failed(gate, &admission);
 }
 
+/* Whether a PROXY header comes first on a connection of this peer. */
+static bool is_greeted(const struct gate *gate, const struct address *peer)
+{
+    int mode = gate->settings ? gate->settings->proxy_protocol : PROXY_ACCEPT_OFF;
+    return mode == PROXY_ACCEPT_ON ||
+           (mode == PROXY_ACCEPT_TRUSTED && site_trusts(gate->accepting->worker->site, peer));
+}
+
 static void on_accept(struct acceptor *acceptor, int fd, const struct address *peer)
 {
     struct gate *gate = gate_of(acceptor);
     struct accepting *accepting = gate->accepting;
-    int mode = gate->settings ? gate->settings->proxy_protocol : PROXY_ACCEPT_OFF;
-    if (mode == PROXY_ACCEPT_ON ||
-        (mode == PROXY_ACCEPT_TRUSTED && site_trusts(accepting->worker->site, peer))) {
+    if (is_greeted(gate, peer)) {
         gate->connections++;
         greeting_open(&accepting->greeter, gate, fd, peer);
     } else {
-        let_in(gate, fd, peer, NULL);
+        let_in(gate, fd, peer, false, NULL);
     }
 }
 
@@ -238,7 +246,7 @@ static void on_greeted(struct greeter *greeter, void *context, int fd, const str
             abort();
         *destination = header->destination;
     }
-    let_in(gate, fd, header->known ? &header->source : peer, destination);
+    let_in(gate, fd, header->known ? &header->source : peer, true, destination);
 }
 
 static void on_refused(struct greeter *greeter, void *context, const struct address *peer, const char *why)
@@ -256,6 +264,78 @@ static void on_refused(struct greeter *greeter, void *context, const struct addr
         }
     }
     look_again(accepting);
+}
+
+/* --- taking over --- */
+
+bool accepting_describe(const struct gate *gate, struct handoff_listener *listener)
+{
+    const struct listener_settings *settings = gate->settings;
+    if (!settings)
+        return false;
+    listener->address = settings->address;
+    listener->rights = handoff_rights(settings->mode, settings->owner, settings->group);
+    return true;
+}
+
+struct gate *accepting_gate(const struct accepting *accepting, const struct handoff_listener *listener)
+{
+    struct handoff_listener ours;
+    for (unsigned i = 0; i < accepting->gate_count; i++) {
+        struct gate *gate = &accepting->gates[i];
+        if (accepting_describe(gate, &ours) && address_eq(&ours.address, &listener->address) &&
+            ours.rights == listener->rights)
+            return gate;
+    }
+    return NULL;
+}
+
+/* Whether a new connection from there would be read in the way that this one was. */
+static bool reads_alike(const struct gate *gate, int fd, bool greeted)
+{
+    struct address peer = {.length = sizeof peer.un};
+    if (gate->settings->proxy_protocol == PROXY_ACCEPT_TRUSTED) {
+        if (getpeername(fd, &peer.any, &peer.length) < 0)
+            return false; /* it is gone: whoever has it will see that */
+        address_unmap(&peer);
+    }
+    return is_greeted(gate, &peer) == greeted;
+}
+
+enum handoff_verdict accepting_take(struct accepting *accepting, struct gate *gate,
+                                    const struct handoff_record *record, int fd, struct connection **taken)
+{
+    enum handoff_verdict verdict = HANDOFF_NO_LISTENER;
+    struct http1_parcel parcel = {.fd = fd,
+                                  .peer = record->peer,
+                                  .held = record->held,
+                                  .left_ms = record->left_ms,
+                                  .requests = record->requests,
+                                  .head_begun = record->flags & HANDOFF_HEAD_BEGUN};
+    struct admission admission = {.gate = gate, .greeted = record->flags & HANDOFF_GREETED};
+    if (!gate || record->kind != HANDOFF_HTTP1 || !reads_alike(gate, fd, admission.greeted))
+        goto refused;
+    verdict = HANDOFF_FULL;
+    if (worker_is_full(accepting))
+        goto refused;
+    verdict = HANDOFF_NO_ROOM;
+    if (gate_is_full(gate) || !address_has_room(accepting, &record->peer, &admission.cell))
+        goto refused;
+    if (record->flags & HANDOFF_DESTINATION) {
+        admission.destination = malloc(sizeof *admission.destination);
+        if (!admission.destination)
+            abort();
+        *admission.destination = record->destination;
+    }
+    gate->connections++;
+    *taken = http1_handoff_take(&accepting->worker->service, &parcel, gate->router, &admission);
+    if (*taken)
+        return HANDOFF_IS_TAKEN;
+    accepting_left(accepting, &admission);
+    return HANDOFF_FULL;
+refused:
+    close(fd);
+    return verdict;
 }
 
 /* --- life --- */

@@ -8,6 +8,7 @@
 #include "worker/net/acceptor.h"
 #include "worker/net/addresses.h"
 #include "worker/net/greeting.h"
+#include "worker/net/handoff.h"
 #include "worker/request/worker.h"
 #include "worker/role/role.h"
 
@@ -41,6 +42,17 @@ void accepting_init(struct accepting *accepting, struct worker *worker, struct a
 
 /* Listens to all of them. */
 void accepting_start(struct accepting *accepting, const struct bound *bound, unsigned count);
+
+/* The listener that is the same one in this generation; NULL: there is none. */
+struct gate *accepting_gate(const struct accepting *accepting, const struct handoff_listener *listener);
+
+/* How a listener is told to the next generation; false: it is none of the configuration's. */
+bool accepting_describe(const struct gate *gate, struct handoff_listener *listener);
+
+/* Goes on with a connection of an older process, whose descriptor is then ours, but for a verdict other than
+ * HANDOFF_IS_TAKEN: closed. `*taken`: to be given back by http1_handoff_drop() when that was in vain. */
+enum handoff_verdict accepting_take(struct accepting *accepting, struct gate *gate,
+                                    const struct handoff_record *record, int fd, struct connection **taken);
 
 /* Accepts what waits, then closes the listeners. */
 void accepting_finish(struct accepting *accepting);

@@ -17,6 +17,7 @@ static void on_go(struct member *member)
 {
     struct engine *engine = member->owner;
     accepting_start(&engine->accepting, engine->process->bound, engine->process->bound_count);
+    takeover_start(&engine->takeover);
 }
 
 /* --- ending --- */
@@ -43,6 +44,7 @@ static void on_closed(struct http_service *service, const struct admission *admi
 static void cut(struct engine *engine, const char *why)
 {
     struct worker *worker = &engine->worker;
+    unsigned under_way = handover_end(&engine->handover); /* to a newer worker, which has them now */
     unsigned total = accepting_count(&engine->accepting);
     unsigned idle = accepting_cut(&engine->accepting) + http1_server_cut(&worker->service);
     unsigned busy = total - idle;
@@ -50,7 +52,8 @@ static void cut(struct engine *engine, const char *why)
     stat_add(worker->stats, STAT_CUT_REQUESTS, busy);
     if (busy) {
         struct channel_message message = {.verb = CHANNEL_CUT, .number = busy, .text = "requests"};
-        log_warning("%s: %u requests and %u idle connections were cut", why, busy, idle);
+        log_warning("%s: %u requests and %u idle connections were cut, %u were being handed over", why, busy,
+                    idle, under_way);
         if (channel_send(engine->process->channel, &message) < 0)
             log_info("the master can't be told: %s", strerror(errno));
     }
@@ -62,14 +65,27 @@ static void on_drain_deadline(struct timer *timer)
     cut(CONTAINER_OF(timer, struct engine, drain_deadline), "drain_timeout has passed");
 }
 
+/* Nobody goes on with what is left: clients are told. */
+static void on_alone(void *owner)
+{
+    struct engine *engine = owner;
+    http1_server_drain(&engine->worker.service);
+}
+
+static void on_successors(struct member *member, struct channel_message *message)
+{
+    struct engine *engine = member->owner;
+    handover_told(&engine->handover, message);
+}
+
 static void on_drain(struct member *member, uint64_t timeout_ms)
 {
     struct engine *engine = member->owner;
     struct loop *loop = &engine->worker.loop;
-    engine->worker.service.draining = true;
+    takeover_stop(&engine->takeover);
+    handover_begin(&engine->handover);
     /* What waits in the queue of a listener that the next generation lacks would be lost with it. */
     accepting_finish(&engine->accepting);
-    http1_server_drain(&engine->worker.service);
     if (timeout_ms)
         timer_set(&loop->timers, &engine->drain_deadline, loop->now_ms + timeout_ms);
     engine->emptying = true;
@@ -79,6 +95,7 @@ static void on_drain(struct member *member, uint64_t timeout_ms)
 static void on_stop(struct member *member)
 {
     struct engine *engine = member->owner;
+    takeover_stop(&engine->takeover);
     accepting_stop(&engine->accepting);
     cut(engine, "told to stop");
 }
@@ -118,6 +135,7 @@ static void init_service(struct worker *worker)
         .least_rate_window = (uint64_t)client->least_rate_window,
     };
     list_init(&worker->service.connections);
+    list_init(&worker->service.leaving);
 }
 
 int engine_init(struct engine *engine, struct process *process)
@@ -145,9 +163,16 @@ int engine_init(struct engine *engine, struct process *process)
     accepting_init(&engine->accepting, worker, engine->arena, process->bound, process->bound_count);
     engine->accepting.on_empty = on_empty;
     engine->accepting.owner = engine;
+    handover_init(&engine->handover, &engine->accepting);
+    engine->handover.on_alone = on_alone;
+    engine->handover.owner = engine;
+    takeover_init(&engine->takeover, &engine->accepting, process->inbox);
     clusters_open(worker, engine->arena);
-    engine->member =
-        (struct member){.on_go = on_go, .on_drain = on_drain, .on_stop = on_stop, .owner = engine};
+    engine->member = (struct member){.on_go = on_go,
+                                     .on_drain = on_drain,
+                                     .on_stop = on_stop,
+                                     .on_successors = on_successors,
+                                     .owner = engine};
     if (member_join(&engine->member, process, &worker->loop) < 0) {
         member_failed(process, "can't join the loop: %s", strerror(errno));
         return -1;
@@ -163,6 +188,8 @@ int engine_run(struct engine *engine)
     while (!list_empty(&worker->background))
         background_cut_oldest(worker);
     clusters_close(worker);
+    takeover_stop(&engine->takeover);
+    handover_end(&engine->handover);
     accepting_free(&engine->accepting);
     for (unsigned i = 0; i < worker->service.arena_count; i++)
         arena_free(&worker->service.arenas[i]);

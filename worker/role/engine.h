@@ -4,7 +4,9 @@
 #define ROLE_ENGINE_H
 
 #include "worker/role/accepting.h"
+#include "worker/role/handover.h"
 #include "worker/role/process.h"
+#include "worker/role/takeover.h"
 
 struct engine {
     struct worker worker;
@@ -12,6 +14,8 @@ struct engine {
     struct process *process;
     struct arena *arena;
     struct accepting accepting;
+    struct handover handover; /* to newer workers */
+    struct takeover takeover; /* from older ones */
     struct timer drain_deadline;
     bool emptying; /* draining, and nothing more is accepted: the last connection's end is ours */
 };

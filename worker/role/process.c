@@ -68,6 +68,10 @@ static void obey(struct member *member, struct channel_message *message)
         if (member->on_reopen)
             member->on_reopen(member, message);
         break;
+    case CHANNEL_SUCCESSORS:
+        if (member->on_successors)
+            member->on_successors(member, message);
+        break;
     default:
         log_warning("the master sent the unknown order %" PRIu32 ": not obeyed", message->verb);
     }

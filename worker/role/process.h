@@ -21,7 +21,9 @@ struct member {
     void (*on_stop)(struct member *member);                       /* default: loop->stop */
     void (*on_reopen)(struct member *member,
                       struct channel_message *message); /* leaves -1 for each fd it takes */
-    void (*on_wake)(struct member *member);             /* takes all letters: wake_next() until false */
+    void (*on_successors)(struct member *member,
+                          struct channel_message *message); /* leaves -1 for each fd it takes */
+    void (*on_wake)(struct member *member);                 /* takes all letters: wake_next() until false */
     void *owner;
     bool orphan; /* the master is gone: serve on */
     bool draining;

@@ -34,6 +34,7 @@ struct process {
     int channel;                         /* to the master */
     const struct bound *bound;           /* what the role inherits */
     unsigned bound_count;
+    int inbox;                    /* where older processes offer it their connections; -1: none */
     unsigned max_files;           /* descriptors that the process may have */
     int log_fds[LOG_TARGETS];     /* the logger's; -1: none */
     bool log_syslog[LOG_TARGETS]; /* that one is a connected datagram socket to /dev/log */

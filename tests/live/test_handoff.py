@@ -1,0 +1,321 @@
+"""At a reload the clients' idle connections go on in the new workers: none is closed, none is served by two."""
+import select
+import threading
+
+from gatehouse import DEADLINE, UNDER, Case, Load, Traced, alive, answer, free_port, limit, slow, wait_until
+
+PROXY = '{ name = "a"; routes = ( { match = { prefix = "/"; }; proxy = { upstream = "origin"; }; } ); }'
+PATIENT = 'client = { keepalive_timeout = "1h"; header_timeout = "10m"; }; drain_timeout = "0";'
+MANY = 16 if UNDER else 64
+
+
+def respond(body):
+    return ('{ name = "a"; routes = ( { match = { path = "/"; }; respond = { status = 200; body = "%s"; }; } ); }'
+            % body)
+
+
+class Handoff(Case):
+    def stat(self, gateway, name):
+        return gateway.status()["stats"][name]
+
+    def clients(self, gateway, count, **options):
+        """Connections that have had an answer each."""
+        clients = [gateway.client(**options) for _ in range(count)]
+        for client in clients:
+            self.addCleanup(client.close)
+            self.kept(client, b"one")
+        return clients
+
+    def kept(self, client, body, target="/", fields=()):
+        """A request on this connection, which goes on."""
+        got = client.request("GET", target, fields)
+        self.assertIsNotNone(got, "the connection was closed")
+        self.assertEqual((got.status, got.body, got.get("Connection")), (200, body, None), got)
+
+    def last(self, client, body, target="/"):
+        """A request on this connection whose answer says that it is the last."""
+        got = client.request("GET", target)
+        self.assertIsNotNone(got, "the connection was closed without a word")
+        self.assertEqual((got.status, got.body, got.get("Connection")), (200, body, "close"), got)
+        self.assertIsNone(client.answer())
+
+    def gone(self, pids):
+        wait_until(lambda: not any(map(alive, pids)), "the old workers' end")
+
+    def test_idle_connections_go_on(self):
+        gateway = self.gateway(apis=respond("one"), extra=PATIENT)
+        old = gateway.wait_processes("worker", 2)
+        clients = self.clients(gateway, MANY)
+        before = gateway.status()["stats"]["connections"]
+        gateway.reload(apis=respond("two"))
+        self.gone(old)
+        self.assertEqual(self.stat(gateway, "taken_over"), MANY)
+        for client in clients:
+            self.kept(client, b"two")
+        now = gateway.status()["stats"]
+        self.assertEqual(now["connections"] - before, 2, "connections more than those that ask for the status")
+        self.assertEqual(now["stayed"], 0)
+
+    def test_they_are_spread_evenly(self):
+        gateway = self.gateway(apis=respond("one"), workers=4, extra=PATIENT)
+        gateway.replace(workers=1)
+        old = gateway.wait_processes("worker", 1)
+        self.clients(gateway, MANY)
+        gateway.reload(workers=4)
+        self.gone(old)
+        held = wait_until(lambda: (lambda counts: sum(counts) == MANY and counts)(
+            [process["connections"] for process in gateway.processes("worker")]), "all of them")
+        self.assertEqual(len(held), 4)
+        self.assertLessEqual(max(held), MANY / 4 + 2, held)
+
+    def accepted_during(self, gateway, seconds, meanwhile):
+        """How many connections a run of wrk makes, and what it says."""
+        before = self.stat(gateway, "connections")
+        load = Load(gateway.port, seconds=seconds)
+        meanwhile(load)
+        result = load.finish()
+        return self.stat(gateway, "connections") - before, result
+
+    @limit(120)
+    def test_a_reload_each_200_ms_under_load(self):
+        gateway = self.gateway(apis=PROXY, upstreams=f'origin = {{ endpoints = ( "127.0.0.1:{self.nginx()}" ); }};')
+        usual, _ = self.accepted_during(gateway, 1, lambda load: None)
+        count = 0
+
+        def reload(load):
+            nonlocal count
+            while load.running():
+                gateway.reload()
+                count += 1
+                select.select([], [], [], 0.2)
+
+        accepted, result = self.accepted_during(gateway, 5 if slow() else 10, reload)
+        self.assertGreater(count, 3)
+        self.assertGreater(result["requests"], 100)
+        self.assertEqual(result["errors"], 0, f"{count} reloads: {result['text']}{gateway.said()}")
+        self.assertEqual(accepted, usual, f"connections that were accepted in {count} reloads")
+
+    def test_a_half_head(self):
+        gateway = self.gateway(apis=respond("one"), extra=PATIENT)
+        old = gateway.wait_processes("worker", 2)
+        client, fresh = self.clients(gateway, 1)[0], gateway.client()
+        for each in (client, fresh):
+            each.send("GET / HTTP/1.1\r\nHost: loc")
+        gateway.reload(apis=respond("two"))
+        self.gone(old)
+        for each in (client, fresh):
+            each.send("alhost\r\n\r\n")
+            got = each.answer()
+            self.assertEqual((got.status, got.body, got.get("Connection")), (200, b"two", None))
+            self.kept(each, b"two")
+        fresh.close()
+
+    def test_what_follows_a_request_in_progress(self):
+        """It is answered where it began; what was sent behind it is, in the new workers."""
+        gate = threading.Event()
+
+        def serve(request, sock):
+            gate.wait(DEADLINE)
+            return answer(request.target.encode())
+
+        origin = self.origin(serve)
+        upstreams = f'origin = {{ endpoints = ( "{origin.text}" ); }};'
+        gateway = self.gateway(apis=PROXY, upstreams=upstreams, extra=PATIENT)
+        old = gateway.wait_processes("worker", 2)
+        with gateway.client() as client:
+            client.send("GET /1 HTTP/1.1\r\nHost: a\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\nGET / HT")
+            origin.wait(lambda o: len(o.requests) == 1)
+            gateway.replace(apis=respond("two"))
+            gate.set()
+            got = client.answer()
+            self.assertEqual((got.body, got.get("Connection")), (b"/1", None))
+            got = client.answer()
+            self.assertEqual((got.body, got.get("Connection")), (b"two", None))
+            self.gone(old)
+            client.send("TP/1.1\r\nHost: a\r\n\r\n")
+            self.assertEqual(client.answer().body, b"two")
+            self.assertEqual(self.stat(gateway, "taken_over"), 1)
+
+    def test_over_several_generations(self):
+        """Who was busy for long goes to the newest."""
+        gate = threading.Event()
+
+        def serve(request, sock):
+            gate.wait(DEADLINE)
+            return answer(b"late")
+
+        origin = self.origin(serve)
+        gateway = self.gateway(apis=PROXY, upstreams=f'origin = {{ endpoints = ( "{origin.text}" ); }};',
+                               workers=1, extra=PATIENT)
+        old = gateway.wait_processes("worker", 1)
+        clients = []
+        for number in range(3):
+            clients.append(gateway.client())
+            clients[-1].send_head("GET", "/")
+            origin.wait(lambda o, wanted=number + 1: len(o.requests) == wanted)
+            gateway.replace()
+            old += gateway.wait_processes("worker", 1)
+        gateway.replace(apis=respond("two"))
+        gate.set()
+        for client in clients:
+            got = client.answer()
+            self.assertEqual((got.body, got.get("Connection")), (b"late", None))
+            self.kept(client, b"two")
+            client.close()
+        self.gone(old)
+
+    def test_a_listener_that_is_gone(self):
+        gateway = self.gateway(apis=respond("one"), extra=PATIENT)
+        second = free_port()
+        both = f'{{ listen = "127.0.0.1:{gateway.port}"; }}, {{ listen = "127.0.0.1:{second}"; }}'
+        gateway.replace(listeners=both)
+        old = gateway.wait_processes("worker", 2)
+        kept, lost = self.clients(gateway, 4), self.clients(gateway, 4, port=second)
+        gateway.reload(listeners=f'{{ listen = "127.0.0.1:{gateway.port}"; }}', apis=respond("two"))
+        wait_until(lambda: self.stat(gateway, "stayed") == 4, "that they stay")
+        for client in lost:
+            self.last(client, b"one")
+        for client in kept:
+            self.kept(client, b"two")
+        self.gone(old)
+
+    def test_a_listener_that_changed(self):
+        """One that is to begin with a PROXY header now can't go on without one."""
+        gateway = self.gateway(apis=respond("one"), extra=PATIENT)
+        client, = self.clients(gateway, 1)
+        gateway.reload(listeners=f'{{ listen = "127.0.0.1:{gateway.port}"; proxy_protocol = "on"; }}')
+        wait_until(lambda: self.stat(gateway, "stayed") == 1, "that it stays")
+        self.last(client, b"one")
+
+    def test_who_stayed_goes_when_the_listener_is_back(self):
+        gateway = self.gateway(apis=respond("one"), extra=PATIENT)
+        client, = self.clients(gateway, 1)
+        with gateway.client() as busy:
+            busy.send("GET / HTTP/1.1\r\nHost: loc")  # not idle for long
+            gateway.reload(listeners=f'{{ listen = "127.0.0.1:{gateway.port}"; proxy_protocol = "on"; }}')
+            wait_until(lambda: self.stat(gateway, "stayed") == 2, "that they stay")
+            gateway.reload(listeners=f'{{ listen = "127.0.0.1:{gateway.port}"; }}', apis=respond("two"))
+            wait_until(lambda: self.stat(gateway, "taken_over") >= 1, "that they go")
+            busy.send("alhost\r\n\r\n")
+            self.assertEqual(busy.answer().body, b"two")
+        self.kept(client, b"two")
+
+    def test_no_room(self):
+        """A listener's limit holds for what is taken over too; who finds no place ends with the next answer."""
+        def listener(most):
+            return f'{{ listen = "127.0.0.1:{gateway.port}"; max_connections = {most}; }}'
+
+        gateway = self.gateway(apis=respond("one"), workers=1, extra=PATIENT)
+        gateway.replace(listeners=listener(8))
+        clients = self.clients(gateway, 8)
+        gateway.reload(listeners=listener(3), workers=2, apis=respond("two"))
+        wait_until(lambda: self.stat(gateway, "stayed") == 2, "that two stay")
+        ends = [client.request("GET", "/").get("Connection") for client in clients]
+        self.assertEqual((ends.count(None), ends.count("close")), (6, 2), ends)
+
+    def test_no_room_at_all(self):
+        gateway = self.gateway(apis=respond("one"), workers=1, extra=PATIENT)
+        old = gateway.wait_processes("worker", 1)
+        clients = self.clients(gateway, 20)
+        gateway.reload(apis=respond("two"), extra=PATIENT + " max_connections = 16;")
+        wait_until(lambda: self.stat(gateway, "taken_over") == 16, "that they go")
+        gateway.wait_error("4 connections can't be handed over")
+        ends = [client.request("GET", "/").get("Connection") for client in clients]
+        self.assertEqual((ends.count(None), ends.count("close")), (16, 4), ends)
+        self.gone(old)
+
+    def test_what_a_proxy_header_said(self):
+        origin = self.origin()
+        gateway = self.gateway(apis=PROXY, upstreams=f'origin = {{ endpoints = ( "{origin.text}" ); }};', extra=PATIENT)
+        gateway.replace(listeners=f'{{ listen = "127.0.0.1:{gateway.port}"; proxy_protocol = "on"; }}')
+        old = gateway.wait_processes("worker", 2)
+        with gateway.client() as client:
+            client.send("PROXY TCP4 192.0.2.7 192.0.2.8 1234 80\r\n")
+            client.request("GET", "/")
+            gateway.reload()
+            self.gone(old)
+            client.request("GET", "/")
+        self.assertEqual([request.get("X-Forwarded-For") for request in origin.requests], ["192.0.2.7"] * 2)
+
+    def test_requests_are_counted_on(self):
+        most = PATIENT.replace("{", "{ max_requests = 3;", 1)
+        gateway = self.gateway(apis=respond("one"), extra=most)
+        old = gateway.wait_processes("worker", 2)
+        client, = self.clients(gateway, 1)
+        gateway.reload(apis=respond("two"))
+        self.gone(old)
+        self.kept(client, b"two")
+        self.last(client, b"two")
+
+    def test_a_head_has_no_more_time_than_before(self):
+        """And where it runs out, the new worker says so."""
+        gateway = self.gateway(apis=respond("one"), extra='client = { header_timeout = "2s"; }; drain_timeout = "0";')
+        old = gateway.wait_processes("worker", 2)
+        client, = self.clients(gateway, 1)
+        client.send("GET / HT")
+        gateway.reload()
+        self.gone(old)
+        self.assertEqual(client.answer().status, 408)
+
+    def test_a_new_worker_that_is_killed_meanwhile(self):
+        """What it hadn't said it took is the old one's still, which gives it to the next."""
+        gateway = self.gateway(apis=respond("one"), extra=PATIENT + ' start_timeout = "10m";')
+        gateway.deaths_expected = True
+        old = gateway.wait_processes("worker", 2)
+        clients = self.clients(gateway, MANY)
+        # Each of these calls of a new worker watches one descriptor more: the fifth an old worker, the later ones clients.
+        with Traced(gateway.pid, "epoll_ctl:signal=SIGKILL:when=12"):
+            gateway.reload(apis=respond("two"))
+            gateway.wait_error(r"worker \d \(pid \d+\) was killed by signal 9")
+        self.gone(old)
+        for client in clients:
+            self.kept(client, b"two")
+
+    def test_new_workers_that_always_die(self):
+        """Then the old ones tell their clients, and end."""
+        gateway = self.gateway(apis=respond("one"), workers=1, extra=PATIENT)
+        gateway.deaths_expected = True
+        old = gateway.wait_processes("worker", 1)
+        clients = self.clients(gateway, 4)
+        with Traced(gateway.pid, "epoll_ctl:signal=SIGKILL:when=7"):
+            gateway.reload(apis=respond("two"))
+            gateway.wait_error(r"connections can't be handed over")
+            self.assertRegex(gateway.errors(), r"(?s)(was killed by signal 9.*){2}")
+            self.assertTrue(alive(old[0]))
+            ends = [client.request("GET", "/") for client in clients]
+            self.assertEqual({(end.body, end.get("Connection")) for end in ends}, {(b"one", "close")})
+            self.gone(old)
+
+    def test_stop(self):
+        """Without successors it is as ever: the next answer is the last one."""
+        gateway = self.gateway(apis=respond("one"), extra=PATIENT)
+        client, = self.clients(gateway, 1)
+        stop = threading.Thread(target=gateway.stop)
+        stop.start()
+        gateway.wait_error("stopping: ")
+        self.last(client, b"one")
+        stop.join(DEADLINE)
+        self.assertFalse(alive(gateway.pid))
+
+    def test_stop_while_an_older_one_drains(self):
+        gate = threading.Event()
+
+        def serve(request, sock):
+            gate.wait(DEADLINE)
+            return answer(b"late")
+
+        origin = self.origin(serve)
+        gateway = self.gateway(apis=PROXY, upstreams=f'origin = {{ endpoints = ( "{origin.text}" ); }};', extra=PATIENT)
+        with gateway.client() as client:
+            client.send_head("GET", "/")
+            origin.wait(lambda o: len(o.requests) == 1)
+            gateway.replace()
+            stop = threading.Thread(target=gateway.stop)
+            stop.start()
+            gateway.wait_error("stopping: ")
+            wait_until(lambda: gateway.processes("worker") == [], "that none serves")
+            gate.set()
+            got = client.answer()
+            self.assertEqual((got.body, got.get("Connection")), (b"late", "close"))
+        stop.join(DEADLINE)
+        self.assertFalse(alive(gateway.pid))

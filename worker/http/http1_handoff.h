@@ -1,0 +1,61 @@
+/* http1_handoff: idle HTTP/1 connections move to another process: what it needs to go on with them, and their life
+ * between the sending and the answer. Called by role/handoff, which gives, and role/takeover, which takes.
+ *
+ * What was read and not understood yet moves as it came, and is read anew: no state of a parser ever moves.
+ */
+#ifndef HTTP_HTTP1_HANDOFF_H
+#define HTTP_HTTP1_HANDOFF_H
+
+#include "worker/http/exchange.h"
+
+struct connection;
+
+/* What there is to say of an idle connection. */
+struct http1_parcel {
+    int fd;
+    struct address peer;
+    struct admission admission;
+    struct str held;   /* what was read and not understood yet; the connection's */
+    uint64_t left_ms;  /* until its time-out, 1 at least */
+    uint32_t requests; /* that it has had */
+    bool head_begun;   /* the time-out is that of a head */
+};
+
+/* From now on connections that are idle, or become so, wait in service->leaving, and `leave` is due when there are more.
+ * Answers don't end their connections for a drain's sake. */
+void http1_handoff_begin(struct http_service *service, struct deferred *leave);
+
+/* Nothing waits there any more. */
+void http1_handoff_end(struct http_service *service);
+
+/* Whether one that waits there can be handed over now, to the successor of this number (below 16). False: it broke, has more
+ * unread bytes than `most`, or was refused by that one. */
+bool http1_handoff_ready(const struct connection *connection, size_t most, unsigned successor);
+
+/* Takes it out of `leaving` and out of the loop; what it is goes to the parcel. One of the three below follows. */
+void http1_handoff_suspend(struct connection *connection, struct http1_parcel *parcel);
+
+/* It wasn't taken, for no fault of its own: as before. */
+void http1_handoff_resume(struct connection *connection);
+
+/* The same, and that successor isn't to be asked again. */
+void http1_handoff_refused(struct connection *connection, unsigned successor);
+
+/* Whether it was refused by all of those, a bit each. */
+bool http1_handoff_is_refused(const struct connection *connection, unsigned usable);
+
+/* It can't be handed over to anybody: it ends with its next answer. Also of one that is not suspended. */
+void http1_handoff_stay(struct connection *connection);
+
+/* It is another's: our copy of the descriptor is closed, and on_closed called. */
+void http1_handoff_done(struct connection *connection);
+
+/* The other side: goes on with a connection; parcel->fd is closed in the end, or at once, as by http1_server_open(). NULL with
+ * errno. Nothing is read from it before the next turn of the loop. */
+struct connection *http1_handoff_take(struct http_service *service, const struct http1_parcel *parcel,
+                                      const void *listener, const struct admission *admission);
+
+/* It was taken in vain: who gave it has it still. */
+void http1_handoff_drop(struct connection *connection);
+
+#endif
