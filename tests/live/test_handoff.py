@@ -259,13 +259,14 @@ class Handoff(Case):
 
     def test_a_new_worker_that_is_killed_meanwhile(self):
         """What it hadn't said it took is the old one's still, which gives it to the next."""
-        gateway = self.gateway(apis=respond("one"), extra=PATIENT + ' start_timeout = "10m";')
+        gateway = self.gateway(apis=respond("one"), extra=PATIENT)
         gateway.deaths_expected = True
-        old = gateway.wait_processes("worker", 2)
+        gateway.replace(workers=1)
+        old = gateway.wait_processes("worker", 1)
         clients = self.clients(gateway, MANY)
         # Each of these calls of a new worker watches one descriptor more: the fifth an old worker, the later ones clients.
         with Traced(gateway.pid, "epoll_ctl:signal=SIGKILL:when=12"):
-            gateway.reload(apis=respond("two"))
+            gateway.reload(apis=respond("two"), workers=2)
             gateway.wait_error(r"worker \d \(pid \d+\) was killed by signal 9")
         self.gone(old)
         for client in clients:

@@ -16,7 +16,7 @@
 
 enum {
     RETRY_MS = 50,
-    PATIENCE_MS = 200,
+    PATIENCE_MS = 1000,
     FAILURES_MAX = 3, /* successors that die on us in one place, before we give that up */
     COUNT_MOST = HANDOFF_BATCH_MAX * CHANNEL_FDS,
 };
@@ -259,15 +259,15 @@ static uint32_t load_of(const struct successor *successor)
 /* What there is to be shared out, and among how many. */
 struct share {
     uint32_t leaving; /* COUNT_MOST at most */
-    uint32_t each;    /* connections that a successor would have in the end */
+    uint32_t each;    /* connections that a successor is to have in the end */
     unsigned usable;
-    bool complete; /* nobody else is waited for */
+    bool patient; /* who is below its share is waited for, even when others are free */
 };
 
 static struct share find_share(const struct handover *handover)
 {
     const struct worker *worker = worker_of(handover);
-    struct share share = {.complete = true};
+    struct share share = {.patient = worker->loop.now_ms < handover->patient_until};
     uint64_t total = 0;
     for (const struct list *link = worker->service.leaving.next;
          link != &worker->service.leaving && share.leaving < COUNT_MOST; link = link->next)
@@ -279,9 +279,7 @@ static struct share find_share(const struct handover *handover)
             continue;
         share.usable++;
         total += successor->welcome ? load_of(successor) + successor->sent_count : 0;
-        share.complete &= successor->welcome;
     }
-    share.complete |= worker->loop.now_ms >= handover->patient_until;
     total += share.leaving;
     share.each = share.usable ? (uint32_t)((total + share.usable - 1) / share.usable) : 0;
     return share;
@@ -297,7 +295,7 @@ static struct successor *find_least(const struct handover *handover, const struc
         if (!is_usable(successor) || !successor->welcome || successor->sent_count ||
             but >> successor->number & 1)
             continue;
-        if (!share->complete && load_of(successor) >= share->each)
+        if (share->patient && load_of(successor) >= share->each)
             continue;
         if (!found || load_of(successor) < load_of(found))
             found = successor;
@@ -307,9 +305,8 @@ static struct successor *find_least(const struct handover *handover, const struc
 
 static unsigned batch_size(const struct successor *successor, const struct share *share)
 {
-    uint32_t size = (share->leaving + share->usable - 1) / share->usable;
-    if (!share->complete && size > share->each - load_of(successor))
-        size = share->each - load_of(successor);
+    uint32_t size = share->patient ? share->each - load_of(successor)
+                                   : (share->leaving + share->usable - 1) / share->usable;
     return size < HANDOFF_BATCH_MAX ? size : HANDOFF_BATCH_MAX;
 }
 
@@ -420,7 +417,7 @@ static void on_pump(struct deferred *deferred)
             return;
         struct successor *successor = find_least(handover, &share, without);
         if (!successor) {
-            if (!share.complete)
+            if (share.patient)
                 retry(handover);
             return;
         }

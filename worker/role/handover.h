@@ -12,10 +12,9 @@ struct handover {
     struct list successors; /* struct successor: those that were told last, and others that owe an answer */
     struct deferred pump;
     struct timer retry;
-    uint64_t
-        patient_until; /* ms: others than those that have answered are waited for, so that all get their share */
-    bool begun;        /* the worker drains */
-    bool gives;        /* there may be somebody to give to */
+    uint64_t patient_until; /* ms: until then one that is slow is waited for, so that all get their share */
+    bool begun;             /* the worker drains */
+    bool gives;             /* there may be somebody to give to */
     void (*on_alone)(void *owner); /* nobody takes what is left. handover_told() may change that again */
     void *owner;
 };
