@@ -2,6 +2,7 @@
 import os
 import socket
 import struct
+import threading
 
 from gatehouse import NGINX_HTTP, Case, free_port, wait_until
 from pair import ALL, Headers
@@ -173,12 +174,31 @@ class Receiving(Case):
             # Both were accepted: the worker has them.
             wait_until(lambda: gateway.processes("worker")[0]["connections"] == 2, "two connections")
             gateway.reload()
+            wait_until(lambda: len(gateway.processes("worker", None)) == 1, "the old worker's end")
+            client.send(v1("192.0.2.1")[20:])
+            for _ in range(2):
+                got = client.request("GET", "/")
+                self.assertEqual((got.status, got.get("Connection")), (200, None))
+                self.assertEqual(self.client_seen(), ["192.0.2.1"])
+            silent.send(v1("192.0.2.2")[1:])
+            self.assertEqual(silent.request("GET", "/").status, 200)
+            self.assertEqual(self.client_seen(), ["192.0.2.2"])
+        self.assertEqual(gateway.status()["stats"]["taken_over"], 2)
+
+    def test_drained_by_a_stop_while_the_header_is_awaited(self):
+        gateway = self.serve()
+        with gateway.client() as client:
+            client.send(v1("192.0.2.1")[:20])
+            wait_until(lambda: gateway.processes("worker")[0]["connections"] == 1, "the connection")
+            stop = threading.Thread(target=gateway.stop)
+            stop.start()
+            gateway.wait_error("stopping: ")
             client.send(v1("192.0.2.1")[20:])
             got = client.request("GET", "/")
             self.assertEqual((got.status, got.get("Connection")), (200, "close"))
             self.assertEqual(self.client_seen(), ["192.0.2.1"])
             self.assertEqual(client.closed(), b"")
-        wait_until(lambda: len(gateway.processes("worker", None)) == 1, "the old worker's end")
+        stop.join()
 
     def test_nginx_sends(self):
         gateway, port = self.serve(), free_port()

@@ -151,8 +151,3 @@ struct connection *http1_handoff_take(struct http_service *service, const struct
     connection_prepend(&server->connection, parcel->held.data, parcel->held.length);
     return &server->connection;
 }
-
-void http1_handoff_drop(struct connection *connection)
-{
-    http1_server_close(server_of(connection), false);
-}

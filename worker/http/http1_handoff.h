@@ -47,15 +47,12 @@ bool http1_handoff_is_refused(const struct connection *connection, unsigned usab
 /* It can't be handed over to anybody: it ends with its next answer. Also of one that is not suspended. */
 void http1_handoff_stay(struct connection *connection);
 
-/* It is another's: our copy of the descriptor is closed, and on_closed called. */
+/* It is another's: our copy of the descriptor is closed, and on_closed called. Also to give back what was taken in vain. */
 void http1_handoff_done(struct connection *connection);
 
 /* The other side: goes on with a connection; parcel->fd is closed in the end, or at once, as by http1_server_open(). NULL with
  * errno. Nothing is read from it before the next turn of the loop. */
 struct connection *http1_handoff_take(struct http_service *service, const struct http1_parcel *parcel,
                                       const void *listener, const struct admission *admission);
-
-/* It was taken in vain: who gave it has it still. */
-void http1_handoff_drop(struct connection *connection);
 
 #endif

@@ -19,6 +19,7 @@ struct greeting {
     size_t length; /* of what was read */
     char *data;    /* PROXY_PROTOCOL_MAX bytes; NULL: nothing was */
     bool in_loop;
+    uint64_t deadline; /* of its time-out, while it is suspended */
 };
 
 static void on_event(struct source *source, uint32_t events);
@@ -116,12 +117,12 @@ void greeter_init(struct greeter *greeter, struct net *net, uint64_t timeout_ms)
     greeter->net = net;
     greeter->timeout_ms = timeout_ms;
     list_init(&greeter->greetings);
+    list_init(&greeter->staying);
     greeter->count = 0;
 }
 
-void greeting_open(struct greeter *greeter, void *gate, int fd, const struct address *peer)
+static struct greeting *make(struct greeter *greeter, void *gate, int fd, const struct address *peer)
 {
-    struct loop *loop = greeter->net->loop;
     struct greeting *greeting = calloc(1, sizeof *greeting);
     if (!greeting)
         abort();
@@ -132,22 +133,108 @@ void greeting_open(struct greeter *greeter, void *gate, int fd, const struct add
     timer_init(&greeting->timer, on_timer);
     list_push_back(&greeter->greetings, &greeting->link);
     greeter->count++;
+    return greeting;
+}
+
+/* False: with errno. */
+static bool join(struct greeting *greeting)
+{
+    greeting->source.on_event = on_event;
+    greeting->in_loop = loop_add(greeting->greeter->net->loop, &greeting->source, EPOLLIN | EPOLLRDHUP) == 0;
+    return greeting->in_loop;
+}
+
+void greeting_open(struct greeter *greeter, void *gate, int fd, const struct address *peer)
+{
+    struct loop *loop = greeter->net->loop;
+    struct greeting *greeting = make(greeter, gate, fd, peer);
     timer_set(&loop->timers, &greeting->timer, loop->now_ms + greeter->timeout_ms);
     /* A proxy sends the header with the connection: mostly it is there, and the loop needn't know. */
     if (look(greeting))
         return;
-    if (loop_add(loop, &greeting->source, EPOLLIN | EPOLLRDHUP) < 0)
+    if (!join(greeting))
         refuse(greeting, strerror(errno));
-    else
-        greeting->in_loop = true;
 }
 
-void greeter_close(struct greeter *greeter)
+/* --- handing over --- */
+
+struct greeting *greeting_first(const struct greeter *greeter)
 {
-    while (!list_empty(&greeter->greetings)) {
-        struct greeting *greeting = CONTAINER_OF(greeter->greetings.next, struct greeting, link);
+    return list_empty(&greeter->greetings) ? NULL : greeting_of(greeter->greetings.next);
+}
+
+struct list *greeting_link(struct greeting *greeting)
+{
+    return &greeting->link;
+}
+
+struct greeting *greeting_of(struct list *link)
+{
+    return CONTAINER_OF(link, struct greeting, link);
+}
+
+void greeting_suspend(struct greeting *greeting, struct greeting_parcel *parcel)
+{
+    struct loop *loop = greeting->greeter->net->loop;
+    uint64_t deadline = greeting->timer.deadline;
+    loop_remove(loop, &greeting->source);
+    greeting->in_loop = false;
+    timer_clear(&loop->timers, &greeting->timer);
+    list_remove(&greeting->link);
+    greeting->deadline = deadline;
+    *parcel = (struct greeting_parcel){.fd = greeting->source.fd,
+                                       .gate = greeting->gate,
+                                       .peer = greeting->peer,
+                                       .read = {greeting->data, greeting->length},
+                                       .left_ms = deadline > loop->now_ms ? deadline - loop->now_ms : 1};
+}
+
+void greeting_resume(struct greeting *greeting, bool stays)
+{
+    struct greeter *greeter = greeting->greeter;
+    list_push_back(stays ? &greeter->staying : &greeter->greetings, &greeting->link);
+    timer_set(&greeter->net->loop->timers, &greeting->timer, greeting->deadline);
+    if (!join(greeting))
+        refuse(greeting, strerror(errno));
+}
+
+void greeting_done(struct greeting *greeting)
+{
+    refuse(greeting, NULL);
+}
+
+struct greeting *greeting_take(struct greeter *greeter, const struct greeting_parcel *parcel)
+{
+    struct loop *loop = greeter->net->loop;
+    uint64_t left = parcel->left_ms < greeter->timeout_ms ? parcel->left_ms : greeter->timeout_ms;
+    struct greeting *greeting = make(greeter, parcel->gate, parcel->fd, &parcel->peer);
+    if (parcel->read.length) {
+        greeting->data = malloc(PROXY_PROTOCOL_MAX);
+        if (!greeting->data)
+            abort();
+        assert(parcel->read.length <= PROXY_PROTOCOL_MAX);
+        memcpy(greeting->data, parcel->read.data, parcel->read.length);
+        greeting->length = parcel->read.length;
+    }
+    timer_set(&loop->timers, &greeting->timer, loop->now_ms + left);
+    if (join(greeting))
+        return greeting;
+    refuse(greeting, strerror(errno));
+    return NULL;
+}
+
+static void close_all(struct list *greetings)
+{
+    while (!list_empty(greetings)) {
+        struct greeting *greeting = greeting_of(greetings->next);
         int fd = greeting->source.fd;
         leave(greeting);
         close(fd);
     }
+}
+
+void greeter_close(struct greeter *greeter)
+{
+    close_all(&greeter->greetings);
+    close_all(&greeter->staying);
 }

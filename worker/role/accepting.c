@@ -302,25 +302,27 @@ static bool reads_alike(const struct gate *gate, int fd, bool greeted)
     return is_greeted(gate, &peer) == greeted;
 }
 
-enum handoff_verdict accepting_take(struct accepting *accepting, struct gate *gate,
-                                    const struct handoff_record *record, int fd, struct connection **taken)
+/* Its PROXY header isn't whole yet. */
+static bool take_greeting(struct gate *gate, const struct handoff_record *record, int fd, struct taken *taken)
 {
-    enum handoff_verdict verdict = HANDOFF_NO_LISTENER;
+    struct greeting_parcel parcel = {
+        .fd = fd, .gate = gate, .peer = record->peer, .read = record->held, .left_ms = record->left_ms};
+    gate->connections++;
+    taken->greeting = greeting_take(&gate->accepting->greeter, &parcel);
+    return taken->greeting != NULL;
+}
+
+static bool take_http1(struct gate *gate, const struct handoff_record *record, int fd, uint32_t cell,
+                       struct taken *taken)
+{
+    struct accepting *accepting = gate->accepting;
+    struct admission admission = {.gate = gate, .greeted = record->flags & HANDOFF_GREETED, .cell = cell};
     struct http1_parcel parcel = {.fd = fd,
                                   .peer = record->peer,
                                   .held = record->held,
                                   .left_ms = record->left_ms,
                                   .requests = record->requests,
                                   .head_begun = record->flags & HANDOFF_HEAD_BEGUN};
-    struct admission admission = {.gate = gate, .greeted = record->flags & HANDOFF_GREETED};
-    if (!gate || record->kind != HANDOFF_HTTP1 || !reads_alike(gate, fd, admission.greeted))
-        goto refused;
-    verdict = HANDOFF_FULL;
-    if (worker_is_full(accepting))
-        goto refused;
-    verdict = HANDOFF_NO_ROOM;
-    if (gate_is_full(gate) || !address_has_room(accepting, &record->peer, &admission.cell))
-        goto refused;
     if (record->flags & HANDOFF_DESTINATION) {
         admission.destination = malloc(sizeof *admission.destination);
         if (!admission.destination)
@@ -328,14 +330,43 @@ enum handoff_verdict accepting_take(struct accepting *accepting, struct gate *ga
         *admission.destination = record->destination;
     }
     gate->connections++;
-    *taken = http1_handoff_take(&accepting->worker->service, &parcel, gate->router, &admission);
-    if (*taken)
+    taken->connection = http1_handoff_take(&accepting->worker->service, &parcel, gate->router, &admission);
+    if (!taken->connection)
+        accepting_left(accepting, &admission);
+    return taken->connection != NULL;
+}
+
+enum handoff_verdict accepting_take(struct accepting *accepting, struct gate *gate,
+                                    const struct handoff_record *record, int fd, struct taken *taken)
+{
+    enum handoff_verdict verdict = HANDOFF_NO_LISTENER;
+    uint32_t cell = 0;
+    bool greeting = record->kind == HANDOFF_GREETING;
+    *taken = (struct taken){NULL, NULL};
+    if (!gate || (greeting && record->held.length >= PROXY_PROTOCOL_MAX) ||
+        (!greeting && record->kind != HANDOFF_HTTP1) ||
+        !reads_alike(gate, fd, greeting || record->flags & HANDOFF_GREETED))
+        goto refused;
+    verdict = HANDOFF_FULL;
+    if (worker_is_full(accepting))
+        goto refused;
+    verdict = HANDOFF_NO_ROOM;
+    if (gate_is_full(gate) || (!greeting && !address_has_room(accepting, &record->peer, &cell)))
+        goto refused;
+    if (greeting ? take_greeting(gate, record, fd, taken) : take_http1(gate, record, fd, cell, taken))
         return HANDOFF_IS_TAKEN;
-    accepting_left(accepting, &admission);
-    return HANDOFF_FULL;
+    return HANDOFF_FULL; /* the loop can't have it */
 refused:
     close(fd);
     return verdict;
+}
+
+void accepting_drop(const struct taken *taken)
+{
+    if (taken->greeting)
+        greeting_done(taken->greeting);
+    else
+        http1_handoff_done(taken->connection);
 }
 
 /* --- life --- */

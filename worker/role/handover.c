@@ -32,10 +32,11 @@ struct successor {
     uint32_t given;  /* to it */
     unsigned failures;
     bool welcome;
-    bool full;        /* it said so */
-    bool retired;     /* others were told since: only its answer is waited for */
-    struct list sent; /* struct connection: under way to it, in their order */
-    unsigned sent_count;
+    bool full;             /* it said so */
+    bool retired;          /* others were told since: only its answer is waited for */
+    struct list sent;      /* struct connection: under way to it, in their order */
+    struct list greetings; /* struct greeting: behind those */
+    unsigned sent_count;   /* of both */
 };
 
 static struct worker *worker_of(const struct handover *handover)
@@ -85,6 +86,8 @@ static void take_back(struct successor *successor)
 {
     for (struct list *link; (link = list_pop(&successor->sent));)
         http1_handoff_resume(CONTAINER_OF(link, struct connection, link));
+    for (struct list *link; (link = list_pop(&successor->greetings));)
+        greeting_resume(greeting_of(link), false);
     successor->sent_count = 0;
 }
 
@@ -124,15 +127,25 @@ static void judged(struct successor *successor, struct connection *connection, e
     }
 }
 
-/* Where a verdict can't be read, it is taken: a connection never has two owners. */
+/* Where it can't be read, it is taken: a connection never has two owners. */
+static enum handoff_verdict next_verdict(struct str *in)
+{
+    enum handoff_verdict verdict;
+    return handoff_get_verdict(in, &verdict) ? verdict : HANDOFF_IS_TAKEN;
+}
+
 static void on_taken(struct successor *successor, struct str in)
 {
     successor->sent_count = 0;
-    for (struct list *link; (link = list_pop(&successor->sent));) {
-        enum handoff_verdict verdict;
-        if (!handoff_get_verdict(&in, &verdict))
-            verdict = HANDOFF_IS_TAKEN;
-        judged(successor, CONTAINER_OF(link, struct connection, link), verdict);
+    for (struct list *link; (link = list_pop(&successor->sent));)
+        judged(successor, CONTAINER_OF(link, struct connection, link), next_verdict(&in));
+    for (struct list *link; (link = list_pop(&successor->greetings));) {
+        enum handoff_verdict verdict = next_verdict(&in);
+        successor->given += verdict == HANDOFF_IS_TAKEN;
+        if (verdict == HANDOFF_IS_TAKEN)
+            greeting_done(greeting_of(link));
+        else /* once its header is here, it is offered again, as what it is then */
+            greeting_resume(greeting_of(link), !successor->retired);
     }
 }
 
@@ -252,13 +265,14 @@ static void retry(struct handover *handover)
 
 static uint32_t load_of(const struct successor *successor)
 {
-    uint32_t now = connections_of(successor), least = successor->had + successor->given;
+    uint32_t now = connections_of(successor),
+             least = successor->had + successor->given + successor->sent_count;
     return now > least ? now : least;
 }
 
 /* What there is to be shared out, and among how many. */
 struct share {
-    uint32_t leaving; /* COUNT_MOST at most */
+    uint32_t leaving; /* of those that wait for a request COUNT_MOST at most */
     uint32_t each;    /* connections that a successor is to have in the end */
     unsigned usable;
     bool patient; /* who is below its share is waited for, even when others are free */
@@ -272,13 +286,15 @@ static struct share find_share(const struct handover *handover)
     for (const struct list *link = worker->service.leaving.next;
          link != &worker->service.leaving && share.leaving < COUNT_MOST; link = link->next)
         share.leaving++;
+    LIST_EACH(link, &handover->accepting->greeter.greetings)
+    share.leaving++;
     LIST_EACH(link, &handover->successors)
     {
         const struct successor *successor = successor_of(link);
         if (!is_usable(successor))
             continue;
         share.usable++;
-        total += successor->welcome ? load_of(successor) + successor->sent_count : 0;
+        total += successor->welcome ? load_of(successor) : 0;
     }
     total += share.leaving;
     share.each = share.usable ? (uint32_t)((total + share.usable - 1) / share.usable) : 0;
@@ -358,7 +374,42 @@ static unsigned gather(struct successor *successor, unsigned most, struct buf *o
         list_push_back(&successor->sent, &connection->link);
         fds[count++] = parcel.fd;
     }
-    successor->sent_count = count;
+    return count;
+}
+
+static void put_greeting(const struct handover *handover, const struct greeting_parcel *parcel,
+                         struct buf *out)
+{
+    const struct gate *gate = parcel->gate;
+    struct handoff_record record = {
+        .listener = (uint32_t)(gate - handover->accepting->gates),
+        .left_ms = parcel->left_ms < UINT32_MAX ? (uint32_t)parcel->left_ms : UINT32_MAX,
+        .kind = HANDOFF_GREETING,
+        .peer = parcel->peer,
+        .held = parcel->read,
+    };
+    handoff_put_record(out, &record);
+}
+
+/* The same of those whose PROXY header isn't whole; how many there are then. */
+static unsigned gather_greetings(struct successor *successor, unsigned count, unsigned most, struct buf *out,
+                                 int *fds)
+{
+    struct handover *handover = successor->handover;
+    struct greeting_parcel parcel;
+    for (struct greeting *greeting;
+         count < most && (greeting = greeting_first(&handover->accepting->greeter));) {
+        size_t before = out->length;
+        greeting_suspend(greeting, &parcel);
+        put_greeting(handover, &parcel, out);
+        if (out->overflow) {
+            *out = (struct buf){out->data, before, out->size, false};
+            greeting_resume(greeting, false);
+            break;
+        }
+        list_push_back(&successor->greetings, greeting_link(greeting));
+        fds[count++] = parcel.fd;
+    }
     return count;
 }
 
@@ -370,6 +421,8 @@ static bool give(struct successor *successor, unsigned most)
     int fds[HANDOFF_BATCH_MAX];
     handoff_put_head(&message, HANDOFF_BATCH, 0);
     unsigned count = gather(successor, most, &message, fds);
+    count = gather_greetings(successor, count, most, &message, fds);
+    successor->sent_count = count;
     if (count == 0)
         return false;
     handoff_set_number(&message, count);
@@ -456,6 +509,7 @@ void handover_told(struct handover *handover, struct channel_message *message)
         successor->inbox = message->fds[i];
         successor->number = i;
         list_init(&successor->sent);
+        list_init(&successor->greetings);
         list_push_back(&handover->successors, &successor->link);
         message->fds[i] = -1;
     }
@@ -484,6 +538,8 @@ unsigned handover_end(struct handover *handover)
         struct successor *successor = successor_of(handover->successors.next);
         for (struct list *link; (link = list_pop(&successor->sent)); under_way++)
             http1_handoff_done(CONTAINER_OF(link, struct connection, link));
+        for (struct list *link; (link = list_pop(&successor->greetings)); under_way++)
+            greeting_done(greeting_of(link));
         discharge(successor);
     }
     return under_way;

@@ -9,7 +9,6 @@
 
 #include "shared/base/channel.h"
 #include "shared/base/log.h"
-#include "worker/http/http1_handoff.h"
 
 enum { OFFERS_AT_ONCE = 16, LISTENERS_MAX = 65536, ANSWER_SIZE = 8 + HANDOFF_BATCH_MAX };
 
@@ -78,7 +77,7 @@ static bool take(struct predecessor *predecessor, struct str in, uint32_t count,
                  unsigned fd_count)
 {
     struct accepting *accepting = predecessor->takeover->accepting;
-    struct connection *taken[HANDOFF_BATCH_MAX];
+    struct taken taken[HANDOFF_BATCH_MAX];
     unsigned taken_count = 0;
     char memory[ANSWER_SIZE];
     struct buf answer = buf_on(memory, sizeof memory);
@@ -101,7 +100,7 @@ static bool take(struct predecessor *predecessor, struct str in, uint32_t count,
     }
     log_warning("connections of an older process can't be taken over: %s; it keeps them", strerror(errno));
     while (taken_count)
-        http1_handoff_drop(taken[--taken_count]);
+        accepting_drop(&taken[--taken_count]);
     return false;
 }
 
