@@ -21,6 +21,9 @@ struct segment_plan memory_plan(const struct settings *settings)
         .size_at_most = (size_t)state->size,
         .upstreams = (unsigned)state->upstreams,
         .endpoints = (unsigned)state->endpoints,
+        .limits = (size_t)state->limits,
+        .quotas = (size_t)state->quotas,
+        .concurrency = (size_t)state->concurrency,
     };
     unsigned processes = crew_size(settings), cpus = host_cpus();
     processes = processes < cpus ? cpus : processes;

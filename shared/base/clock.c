@@ -71,6 +71,13 @@ static uint64_t days_of(unsigned year, unsigned month, unsigned day)
     return (uint64_t)year * 365 + year / 4 - year / 100 + year / 400 + of_year - 719468;
 }
 
+uint64_t clock_next_month(uint64_t seconds)
+{
+    struct date date = date_of(seconds);
+    bool last = date.month == 12;
+    return days_of(date.year + last, last ? 1 : date.month + 1, 1) * 86400;
+}
+
 static bool take(struct str *text, unsigned digits, unsigned least, unsigned most, unsigned *number)
 {
     uint64_t value;

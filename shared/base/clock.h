@@ -31,6 +31,9 @@ void clock_rfc3339(uint64_t wall_ns, char out[CLOCK_RFC3339_SIZE]);
 /* The last second that has a year of four digits: nanoseconds of the wall clock end long before, in 2554. */
 #define CLOCK_LAST 253402300799
 
+/* The first second of the month behind the one that a second of the wall clock lies in, in UTC. */
+uint64_t clock_next_month(uint64_t seconds);
+
 /* An HTTP date, "Tue, 24 Nov 2026 03:49:32 GMT" (RFC 9110, section 5.6.7): 29 bytes and a NUL. Of seconds of the wall
  * clock, up to CLOCK_LAST. */
 #define CLOCK_HTTP_SIZE 30

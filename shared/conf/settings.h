@@ -24,11 +24,12 @@ struct log_settings {
 
 struct state_settings {
     struct origin origin;
-    int64_t size;      /* bytes of the shared segment at most */
-    int64_t upstreams; /* cells of that zone */
-    int64_t endpoints; /* likewise */
-    const char *file;  /* the snapshot; NULL: none */
-    int64_t interval;  /* between two snapshots */
+    int64_t size;                        /* bytes of the shared segment at most */
+    int64_t upstreams;                   /* cells of that zone */
+    int64_t endpoints;                   /* likewise */
+    int64_t limits, quotas, concurrency; /* bytes of those zones */
+    const char *file;                    /* the snapshot; NULL: none */
+    int64_t interval;                    /* between two snapshots */
 };
 
 struct admin_settings {

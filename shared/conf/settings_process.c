@@ -19,6 +19,13 @@ static const struct row state_rows[] = {
               "still drain"),
     STATE(ROW_NUMBER, endpoints, .fallback = "1024", .min = 1, .max = 1 << 20, .flags = ROW_RESTART,
           .help = "endpoints at most, counted in the same way"),
+    STATE(ROW_SIZE, limits, .fallback = "16M", .min = 8 * KB, .max = 64 * GB, .flags = ROW_RESTART,
+          .help = "memory for the keys of `limit`: 32 bytes for each that holds something"),
+    STATE(ROW_SIZE, quotas, .fallback = "4M", .min = 8 * KB, .max = 64 * GB, .flags = ROW_RESTART,
+          .help = "memory for the keys of `quota`: 32 bytes for each with a window that lasts"),
+    STATE(ROW_SIZE, concurrency, .fallback = "4M", .min = 8 * KB, .max = GB, .flags = ROW_RESTART,
+          .help = "memory for the keys of `concurrency`: for each with requests in flight 2 bytes a process "
+                  "that there may be"),
     STATE(
         ROW_STRING, file, .flags = ROW_PATH,
         .help =

@@ -21,6 +21,9 @@ struct segment_plan {
     size_t size_at_most;  /* state.size */
     unsigned upstreams;   /* cells of that zone: state.upstreams */
     unsigned endpoints;   /* state.endpoints */
+    size_t limits;        /* bytes of that zone: state.limits */
+    size_t quotas;        /* state.quotas */
+    size_t concurrency;   /* state.concurrency */
     const uint64_t *seed; /* two words: of a snapshot; NULL: random */
 };
 

@@ -3,7 +3,9 @@
 #define SHM_SHARED_H
 
 #include "shared/shm/cells.h"
+#include "shared/shm/concurrency.h"
 #include "shared/shm/logs.h"
+#include "shared/shm/pairs.h"
 #include "shared/shm/segment.h"
 #include "shared/shm/slots.h"
 #include "shared/shm/stats.h"
@@ -18,6 +20,8 @@ struct shared {
     struct stats *stats;
     struct wake wake;
     struct cells *upstreams, *endpoints;
+    struct pairs *limits, *quotas;
+    struct concurrency *concurrency;
 };
 
 /* The segment with all its zones and the eventfds. 0, or -1 and `*why` in `arena`. Master, once. */
