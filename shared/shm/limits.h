@@ -12,12 +12,15 @@
 #ifndef SHM_LIMITS_H
 #define SHM_LIMITS_H
 
+#include "shared/base/clock.h"
 #include "shared/shm/pairs.h"
 
 extern const struct zone_kind limits_kind;
 
 #define LIMITS_FASTEST \
     1000000 /* calls a second: an interval is whole ns, and what it is rounded by 0.1 % of it at most */
+
+#define LIMITS_LONGEST (10 * 366 * 86400 * NS_PER_SECOND) /* what a bucket may take to be paid off */
 
 /* What a limit allows. */
 struct limit_terms {

@@ -85,6 +85,7 @@ struct request {
     void *content_state;
 
     struct request_tap *taps;
+    struct meter_note *meter_notes; /* what it was charged: meter.h */
 
     /* For the log: set by what calls upstreams. */
     const char *upstream;

@@ -3,6 +3,7 @@
 #define REQUEST_WORKER_H
 
 #include "shared/base/clock.h"
+#include "shared/base/log.h"
 #include "shared/base/random.h"
 #include "shared/conf/generation.h"
 #include "shared/shm/shared.h"
@@ -26,6 +27,7 @@ struct worker {
     struct http_service service;
     struct shared *shared;
     unsigned slot_index;
+    struct lock_caller caller; /* who we are to the locks of shared memory */
     struct slot *slot;
     struct stats_row *stats;
     const struct generation *generation;
@@ -37,7 +39,8 @@ struct worker {
     unsigned request_count;
     uint64_t patterns_exceeded; /* requests for which a route's pattern would have taken too long */
     uint64_t exceeded_told;     /* ms: when the log last said so */
-    struct list background;     /* struct background, the oldest first */
+    struct log_seldom meter_said, meter_full_said;
+    struct list background; /* struct background, the oldest first */
     /* What the admin socket answers for a path, as JSON in `arena`; false: there is nothing of that name. Set by the
      * keeper only. */
     bool (*admin)(struct worker *worker, struct str path, struct arena *arena, struct str *body);

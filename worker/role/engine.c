@@ -148,6 +148,7 @@ int engine_init(struct engine *engine, struct process *process)
     worker->owner = engine;
     worker->shared = process->shared;
     worker->slot_index = process->slot;
+    worker->caller = lock_caller(process->shared->slots, process->slot);
     worker->slot = &process->shared->slots->slot[process->slot];
     worker->stats = &process->shared->stats->row[process->slot];
     worker->generation = process->generation;

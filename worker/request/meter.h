@@ -1,0 +1,141 @@
+/* meter: what the policies limit, quota and concurrency share: by what requests are told apart, what a request was charged
+ * until now, and what is done when nobody can count it.
+ */
+#ifndef REQUEST_METER_H
+#define REQUEST_METER_H
+
+#include "worker/request/request.h"
+
+/* What the settings of each of them begin with. */
+struct meter_settings {
+    struct origin origin;
+    const char *name;
+    struct conf_strings by;
+    int64_t ipv6_prefix;
+    int when_full; /* enum meter_when_full */
+    bool dry_run;
+};
+
+enum meter_when_full { METER_ADMIT, METER_REJECT };
+extern const char *const meter_when_full_words[];
+
+#define METER_ROW(kind_, member, ...) ROW_(kind_, struct meter_settings, member, __VA_ARGS__)
+
+#define METER_ROWS                                                                                           \
+    METER_ROW(                                                                                               \
+        ROW_STRINGS, by, .fallback = "ip",                                                                   \
+        .help = "what is counted apart: ip, the client's address; api; route; all, everything together; a "  \
+                "name as in ${…}, header.X-Key, cookie.sid, query.key, params.id; a text with ${…}; or " \
+                "several of these"),                                                                         \
+        METER_ROW(ROW_NUMBER, ipv6_prefix, .fallback = "64", .min = 1, .max = 128,                           \
+                  .help = "with ip: how many bits of an IPv6 address count: a client has a whole network"),  \
+        METER_ROW(                                                                                           \
+            ROW_STRING, name,                                                                                \
+            .help =                                                                                          \
+                "what it is called in answers and logs; those of one name share what they count, wherever "  \
+                "they stand"),                                                                               \
+        METER_ROW(ROW_WORD, when_full, .fallback = "admit", .words = meter_when_full_words,                  \
+                  .help = "when there is no memory to count a request (state.*): admit or reject"),          \
+        METER_ROW(ROW_FLAG, dry_run, .fallback = "false",                                                    \
+                  .help = "count, and tell in log and status whom it would refuse, but refuse nobody")
+
+/* What is counted; charged at once, or when it is known. */
+enum meter_count { METER_REQUESTS, METER_BYTES_BOTH, METER_BYTES_IN, METER_BYTES_OUT };
+extern const char *const meter_count_words[];
+
+/* `count_when`: which answers count. */
+struct meter_when_settings {
+    struct origin origin;
+    struct conf_strings status;
+};
+extern const struct section meter_when_section;
+
+/* The check of such a section. */
+void meter_check(struct conf_loader *loader, const struct meter_settings *settings);
+
+/* Compiled. What is counted belongs to where it is written: to a route, an API, or the defaults; or to its name. */
+struct meter {
+    struct str name;  /* for people */
+    struct str label; /* for fields of the answer: what stands in quotes */
+    uint64_t identity;
+    const struct meter_part *parts;
+    unsigned part_count;
+    bool admit_when_full;
+    bool dry_run;
+};
+
+/* `conf` is a structure that begins with struct meter_settings. `variant`: what, beside place and name, makes it another
+ * one; or "". False: errors were reported. */
+bool meter_compile(struct compiler *compiler, const void *conf, const char *variant, struct meter *meter);
+
+/* The bytes whose hash is the key that a request is counted by, in `memory`; NULL data: they are too long. */
+enum { METER_BYTES = 4096 };
+struct str meter_bytes(const struct meter *meter, struct request *request, char memory[METER_BYTES]);
+
+/* Their answer when there are too many. */
+enum verdict meter_too_long(const struct meter *meter, struct request *request);
+
+/* --- what counts --- */
+
+/* Statuses from 0 to 599, a bit each. */
+struct meter_when {
+    uint64_t statuses[10];
+};
+
+struct meter_when meter_when(const struct conf_strings *statuses);
+bool meter_when_holds(const struct meter_when *when, const struct request *request);
+
+/* A setting `cost`: NULL and `*cost`, or an expression for meter_cost_of(). `most`: a constant may not be more. */
+const struct expr *meter_cost(struct compiler *compiler, const char *text, uint64_t most, uint64_t *cost);
+
+/* What is no number counts 1. */
+uint64_t meter_cost_of(struct request *request, const struct expr *expr);
+
+/* Of a request that is over. */
+uint64_t meter_bytes_of(const struct request *request, enum meter_count count);
+
+/* --- what a request was charged --- */
+
+struct meter_note {
+    struct meter_note *next;
+    const void *owner;                                              /* what the policy compiled */
+    void (*undo)(struct request *request, struct meter_note *note); /* NULL: nothing is to be given back */
+    unsigned tries;
+};
+
+/* The owner's note; made, all zero of `size`, if there is none yet. */
+void *meter_note(struct request *request, const void *owner, size_t size);
+
+/* The same, or NULL. */
+void *meter_find(const struct request *request, const void *owner);
+
+/* The request is refused by one of them: it doesn't count for the others. */
+void meter_undo(struct request *request);
+
+/* --- what came of it --- */
+
+/* Refused: the problem, or with dry_run only a count and a line now and then. */
+enum verdict meter_refuse(struct request *request, const struct meter *meter, enum problem problem,
+                          const char *detail);
+
+/* There is no room to count it: `when_full` says what happens. */
+enum verdict meter_full(struct request *request, const struct meter *meter);
+
+/* Somebody is at it: the policy's on_request is called again in a moment, with the same note; at last as if full. */
+enum verdict meter_busy(struct request *request, const struct meter *meter, struct meter_note *note);
+
+/* Bytes that nobody could count. */
+void meter_lost(struct request *request, const struct meter *meter);
+
+/* A field of the answer: "label";NAME=value… */
+struct meter_parameter {
+    const char *name;
+    uint64_t value;
+};
+void meter_field(struct request *request, const struct meter *meter, struct str field,
+                 const struct meter_parameter *parameters, unsigned count);
+
+/* Retry-After, rounded up. */
+void meter_retry_after(struct request *request, uint64_t seconds);
+
+#endif
