@@ -38,7 +38,6 @@ struct limit {
 /* What a request was charged. */
 struct charge {
     struct meter_note note;
-    const struct limit *limit;
     uint64_t key;
     struct limits_outcome outcome;
     bool waits; /* for its turn */
