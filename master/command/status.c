@@ -37,18 +37,28 @@ static void print_processes(const json_t *processes)
     }
 }
 
+static void print_endpoint(const char *upstream, const json_t *endpoint)
+{
+    const char *why = json_string_value(json_object_get(json_object_get(endpoint, "health"), "why"));
+    printf("%-20s %-40s %6" JSON_INTEGER_FORMAT " %-9s %9" JSON_INTEGER_FORMAT " %9" JSON_INTEGER_FORMAT
+           " us%s%s\n",
+           upstream, text_of(endpoint, "address"), number_of(endpoint, "weight"), text_of(endpoint, "state"),
+           number_of(endpoint, "in_flight"), number_of(endpoint, "latency_us"), why ? "  " : "",
+           why ? why : "");
+}
+
 static void print_upstreams(const json_t *upstreams)
 {
     size_t i, j;
     json_t *upstream, *endpoint;
     if (json_array_size(upstreams))
-        printf("\n%-20s %-40s %6s\n", "UPSTREAM", "ENDPOINT", "WEIGHT");
+        printf("\n%-20s %-40s %6s %-9s %9s %12s\n", "UPSTREAM", "ENDPOINT", "WEIGHT", "STATE", "IN-FLIGHT",
+               "LATENCY");
     json_array_foreach(upstreams, i, upstream)
     {
         json_array_foreach(json_object_get(upstream, "endpoints"), j, endpoint)
         {
-            printf("%-20s %-40s %6" JSON_INTEGER_FORMAT "\n", j ? "" : text_of(upstream, "name"),
-                   text_of(endpoint, "address"), number_of(endpoint, "weight"));
+            print_endpoint(j ? "" : text_of(upstream, "name"), endpoint);
         }
     }
 }

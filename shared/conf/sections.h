@@ -5,13 +5,14 @@
 #include "shared/conf/settings.h"
 
 extern const struct section state_section, log_section, admin_section,
-    client_section;                                        /* settings_process.c */
-extern const struct section forwarded_section;             /* settings_forwarded.c */
-extern const struct section listener_section;              /* settings_listener.c */
-extern const struct section upstream_section;              /* settings_upstream.c */
-extern const struct section api_section, defaults_section; /* settings_api.c */
-extern const struct section match_section;                 /* settings_match.c */
-extern const struct section version_section;               /* settings_version.c */
+    client_section;                                                               /* settings_process.c */
+extern const struct section forwarded_section;                                    /* settings_forwarded.c */
+extern const struct section listener_section;                                     /* settings_listener.c */
+extern const struct section upstream_section;                                     /* settings_upstream.c */
+extern const struct section health_section, ejection_section, slow_start_section; /* settings_health.c */
+extern const struct section api_section, defaults_section;                        /* settings_api.c */
+extern const struct section match_section;                                        /* settings_match.c */
+extern const struct section version_section;                                      /* settings_version.c */
 
 /* settings_match.c: an error if `path`, the value of `setting`, is not a path or the front of one. NULL is fine. */
 void check_path(struct conf_loader *loader, struct origin origin, const char *setting, const char *path);

@@ -124,6 +124,52 @@ struct queue_settings {
     int64_t timeout; /* how long one does */
 };
 
+enum health_start { HEALTH_START_UP, HEALTH_START_DOWN };
+
+struct status_range {
+    uint16_t first, last;
+};
+
+/* How the keeper probes the endpoints of an upstream. */
+struct health_settings {
+    struct origin origin;
+    const char *path; /* NULL: no request, a connection is all that is asked for */
+    int method;       /* an index of "GET", "HEAD", "OPTIONS" */
+    const char *host; /* NULL: the endpoint's */
+    struct conf_strings status;
+    struct status_range *statuses; /* derived: the same, parsed */
+    unsigned status_count;
+    const char *body; /* what must be in the answer's; NULL: anything */
+    int64_t port;     /* 0: the endpoint's own */
+    int64_t interval, timeout;
+    double jitter;      /* percent of the interval */
+    int64_t rise, fall; /* results in a row */
+    int start;          /* enum health_start */
+};
+
+enum ejection_errors { EJECTION_5XX, EJECTION_GATEWAY, EJECTION_CONNECTION };
+
+/* What endpoints are left out for, by what comes of the calls to them. */
+struct ejection_settings {
+    struct origin origin;
+    int errors;          /* enum ejection_errors: what counts as one */
+    int64_t consecutive; /* of them in a row; 0: not looked at */
+    double ratio;        /* percent of the calls of a window; 0: not looked at */
+    double deviation;    /* standard deviations worse than the mean of all; 0: not looked at */
+    double slow;         /* times as slow as the others; 0: not looked at */
+    int64_t volume;      /* calls of a window without which it says nothing */
+    int64_t window;
+    int64_t time, max_time; /* how long: the first time, at most */
+    double max_percent;     /* of the endpoints, out at a time */
+};
+
+struct slow_start_settings {
+    struct origin origin;
+    int64_t window;
+    double aggression;
+    double least; /* percent of its weight to begin with */
+};
+
 struct retry_settings {
     struct origin origin;
     int64_t connect; /* endpoints that are tried, when they can't be connected to */
@@ -141,6 +187,10 @@ struct upstream_settings {
     int64_t max_connections;      /* in use, an endpoint and worker; 0: no limit */
     struct queue_settings *queue; /* with max_connections, else NULL */
     struct retry_settings retry;
+    struct health_settings *health;         /* NULL: no probes */
+    struct ejection_settings *ejection;     /* NULL: none */
+    struct slow_start_settings *slow_start; /* NULL: all of its share at once */
+    bool panic;                             /* when no endpoint is healthy all of them are tried */
 };
 
 /* What a header field or a query parameter must be; without equals, prefix and regex: there. */
@@ -223,5 +273,6 @@ struct settings {
 };
 
 extern const struct section settings_section;
+extern const char *const health_methods[]; /* by health_settings.method */
 
 #endif

@@ -194,6 +194,15 @@ static const struct row upstream_rows[] = {
     UPSTREAM(ROW_OPTIONAL, queue, .section = &queue_section,
              .help = "with max_connections: who waits while every endpoint has that many"),
     UPSTREAM(ROW_GROUP, retry, .section = &retry_section, .help = "what is tried again"),
+    UPSTREAM(ROW_OPTIONAL, health, .section = &health_section,
+             .help = "probes: endpoints that fail them get no requests"),
+    UPSTREAM(ROW_OPTIONAL, ejection, .section = &ejection_section,
+             .help = "endpoints whose answers are errors, or slow, get no requests for a while"),
+    UPSTREAM(ROW_OPTIONAL, slow_start, .section = &slow_start_section,
+             .help = "an endpoint that was down or ejected gets its share little by little"),
+    UPSTREAM(ROW_FLAG, panic, .fallback = "true",
+             .help = "when every endpoint is down or ejected, all of them are tried rather than none; "
+                     "false: the answer is 503"),
     ROW_END,
 };
 

@@ -92,7 +92,10 @@ static inline void cluster_make(enum balance balance, unsigned count, const unsi
         .hash = &hash,
         .endpoints.items = arena_array(arena, ENDPOINTS, sizeof(void *)),
         .retry.connect = UPSTREAM_TRIES,
+        .panic = true,
     };
+    for (unsigned i = 0; i < ENDPOINTS; i++)
+        memset(endpoints_cell(shared.endpoints, i), 0, sizeof(struct endpoint_cell));
     for (unsigned i = 0; i < count; i++)
         add_endpoint(i, weights ? weights[i] : 1);
     cluster_open();
@@ -102,6 +105,12 @@ static inline void pass(uint64_t ns)
 {
     worker.loop.now += ns;
     worker.loop.now_ms = worker.loop.now / NS_PER_MS;
+}
+
+/* It refused a connection, and is left out for very long. */
+static inline void refuse(struct endpoint *endpoint)
+{
+    atomic_store(&endpoint->cell->refused_until, UINT64_MAX - 1);
 }
 
 static inline unsigned index_of(const struct endpoint *endpoint)

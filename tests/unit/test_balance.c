@@ -67,13 +67,13 @@ static void test_random_of_few(void **state)
     (void)state;
     cluster_make(BALANCE_RANDOM, 200, NULL);
     for (unsigned i = 2; i < 200; i++)
-        cluster->endpoints[i].down_until = UINT64_MAX - 1;
+        refuse(&cluster->endpoints[i]);
     for (unsigned i = 0; i < PICKS; i++)
         pick_for((struct choice){0});
     assert_share(picks[0], PICKS, 0.5, 3);
     assert_share(picks[1], PICKS, 0.5, 3);
     cluster_make(BALANCE_RANDOM, 4, weights);
-    cluster->endpoints[3].down_until = UINT64_MAX - 1;
+    refuse(&cluster->endpoints[3]);
     for (unsigned i = 0; i < PICKS; i++)
         pick_for((struct choice){0});
     for (unsigned i = 0; i < 3; i++)
@@ -146,7 +146,7 @@ static void test_hash_moves_least(void **state)
         }
     assert_share(moved, KEYS, 1.0 / 11, 6);
     /* One is out: its keys spread over all others, no other key moves. */
-    cluster->endpoints[3].down_until = UINT64_MAX - 1;
+    refuse(&cluster->endpoints[3]);
     memset(picks, 0, sizeof picks);
     moved = 0;
     for (unsigned i = 0; i < KEYS; i++) {
@@ -230,7 +230,8 @@ static void test_tried_endpoints(void **state)
         for (unsigned i = 0; i < ENDPOINTS; i++)
             if (i < 200 || i >= 210)
                 cluster->endpoints[i].active = cluster->endpoints[i].cap = 1;
-        cluster->endpoints[200].down_until = cluster->endpoints[205].down_until = UINT64_MAX - 1;
+        refuse(&cluster->endpoints[200]);
+        refuse(&cluster->endpoints[205]);
         struct choice choice = {.key = 5};
         for (unsigned i = 0; i < 8; i++)
             assert_int_equal(try_again(&choice), PICKED_ONE);
@@ -243,7 +244,7 @@ static void test_tried_endpoints(void **state)
         assert_int_equal(try_again(&choice), PICKED_BUSY);
         for (unsigned i = 0; i < ENDPOINTS; i++)
             if (i < 200 || i >= 210)
-                cluster->endpoints[i].down_until = UINT64_MAX - 1;
+                refuse(&cluster->endpoints[i]);
         assert_int_equal(try_again(&choice), PICKED_ONE);
         assert_int_equal(try_again(&choice), PICKED_ONE);
         assert_int_equal(choice.tried[8] + choice.tried[9], 405);

@@ -35,9 +35,9 @@ static void a_name_keeps_its_cell(void **state)
     (void)state;
     assert_int_equal(cells_take(cells, "u/a", 1, 1), 0);
     assert_int_equal(cells_take(cells, "u/b", 1, 1), 1);
-    atomic_store(&endpoints_cell(cells, 1)->reserved, 7);
+    atomic_store(&endpoints_cell(cells, 1)->down_until, 7);
     assert_int_equal(cells_take(cells, "u/b", 2, 1), 1);
-    assert_int_equal(atomic_load(&endpoints_cell(cells, 1)->reserved), 7);
+    assert_int_equal(atomic_load(&endpoints_cell(cells, 1)->down_until), 7);
     assert_int_equal(cells_take(cells, "u/a", 2, 1), 0);
     assert_int_equal(cells_used(cells, 2), 2);
 }
@@ -48,15 +48,15 @@ static void a_cell_is_another_names_when_nobody_uses_it(void **state)
     assert_int_equal(cells_take(cells, "a", 1, 1), 0);
     assert_int_equal(cells_take(cells, "b", 2, 1), 1);
     assert_int_equal(cells_take(cells, "c", 2, 1), 2);
-    atomic_store(&endpoints_cell(cells, 0)->reserved, 7);
+    atomic_store(&endpoints_cell(cells, 0)->down_until, 7);
     /* Generation 1 drains still. */
     assert_int_equal(cells_take(cells, "d", 3, 1), -1);
     assert_int_equal(cells_take(cells, "a", 3, 1), 0);
-    assert_int_equal(atomic_load(&endpoints_cell(cells, 0)->reserved), 7);
+    assert_int_equal(atomic_load(&endpoints_cell(cells, 0)->down_until), 7);
     /* Now 2 does: nobody else than 3 has a. */
     assert_int_equal(cells_take(cells, "d", 3, 2), -1);
     assert_int_equal(cells_take(cells, "d", 4, 3), 1);
-    assert_int_equal(atomic_load(&endpoints_cell(cells, 1)->reserved), 0);
+    assert_int_equal(atomic_load(&endpoints_cell(cells, 1)->down_until), 0);
     assert_string_equal(cells->name[1].text, "d");
 }
 

@@ -18,6 +18,8 @@ static void on_go(struct member *member)
     struct engine *engine = member->owner;
     accepting_start(&engine->accepting, engine->process->bound, engine->process->bound_count);
     takeover_start(&engine->takeover);
+    if (engine->on_go)
+        engine->on_go(engine);
 }
 
 /* --- ending --- */

@@ -17,6 +17,7 @@ struct engine {
     struct handover handover; /* to newer workers */
     struct takeover takeover; /* from older ones */
     struct timer drain_deadline;
+    void (*on_go)(struct engine *engine); /* of the role: at GO; or NULL */
     bool emptying; /* draining, and nothing more is accepted: the last connection's end is ours */
 };
 

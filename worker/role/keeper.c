@@ -1,9 +1,17 @@
-/* keeper: the role without traffic: it answers the admin socket, and saves what is to outlive the program. */
+/* keeper: the role without traffic: it answers the admin socket, probes the endpoints, and saves what is to outlive the
+ * program. */
 #include <stdlib.h>
 
 #include "worker/role/engine.h"
 #include "worker/role/saver.h"
 #include "worker/role/status.h"
+#include "worker/upstream/prober.h"
+
+/* The keeper before this one is gone by now: one probes. */
+static void on_go(struct engine *engine)
+{
+    prober_start(&engine->worker, engine->arena);
+}
 
 int keeper_main(struct process *process)
 {
@@ -14,6 +22,7 @@ int keeper_main(struct process *process)
     int status = 1;
     if (engine_init(engine, process) == 0 && saver_start(&saver, process, &engine->worker.loop) == 0) {
         engine->worker.admin = status_answer;
+        engine->on_go = on_go;
         status = engine_run(engine);
         saver_finish(&saver);
     }

@@ -8,6 +8,7 @@
 #include "shared/base/clock.h"
 #include "worker/request/site.h"
 #include "worker/role/role.h"
+#include "worker/role/status_upstreams.h"
 
 static json_t *processes(const struct shared *shared, uint64_t now, uint64_t *started, json_int_t *master)
 {
@@ -36,22 +37,6 @@ static json_t *processes(const struct shared *shared, uint64_t now, uint64_t *st
     return list;
 }
 
-static json_t *upstreams(const struct settings *settings)
-{
-    json_t *list = json_array();
-    for (unsigned i = 0; i < settings->upstreams.count; i++) {
-        const struct upstream_settings *upstream = settings->upstreams.items[i];
-        json_t *endpoints = json_array();
-        for (unsigned j = 0; j < upstream->endpoints.count; j++) {
-            const struct endpoint_settings *endpoint = upstream->endpoints.items[j];
-            json_array_append_new(endpoints, json_pack("{s:s, s:I}", "address", endpoint->text, "weight",
-                                                       (json_int_t)endpoint->weight));
-        }
-        json_array_append_new(list, json_pack("{s:s, s:o}", "name", upstream->name, "endpoints", endpoints));
-    }
-    return list;
-}
-
 static json_t *counters(const struct stats *stats)
 {
     json_t *object = json_object();
@@ -72,7 +57,7 @@ static json_t *status(const struct worker *worker)
     return json_pack("{s:s, s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:I}", "version", PACKAGE_VERSION, "pid",
                      master, "generation", (json_int_t)worker->generation->number, "uptime_seconds",
                      (json_int_t)(age / NS_PER_SECOND), "routes", (json_int_t)worker->site->route_count,
-                     "processes", list, "upstreams", upstreams(worker->site->settings), "stats",
+                     "processes", list, "upstreams", status_upstreams(worker), "stats",
                      counters(shared->stats), "log_lines_dropped", (json_int_t)dropped);
 }
 

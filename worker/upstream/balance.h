@@ -41,11 +41,16 @@ const struct balancing *balancing_compile(const struct settings *settings, struc
 
 bool choice_has_tried(const struct choice *choice, const struct endpoint *endpoint);
 
-/* Below its cap, not down, not tried. */
+/* It may be used, and wasn't tried: or it is only too busy. */
+static inline bool choice_takes(const struct choice *choice, const struct endpoint *endpoint)
+{
+    return endpoint_accepts(endpoint, choice->up_at) && endpoint_is_fit(endpoint, choice->fit_at) &&
+           (choice->tried_count == 0 || !choice_has_tried(choice, endpoint));
+}
+
 static inline bool choice_allows(const struct choice *choice, const struct endpoint *endpoint)
 {
-    return endpoint->active < endpoint->cap && endpoint->down_until <= choice->up_at &&
-           (choice->tried_count == 0 || !choice_has_tried(choice, endpoint));
+    return endpoint->active < endpoint->cap && choice_takes(choice, endpoint);
 }
 
 /* One of those that the choice allows, by chance and weight, but not `other` (which may be NULL); NULL: there is

@@ -118,8 +118,8 @@ static struct http1_client *open_client(struct call *call, struct endpoint *endp
     struct worker *worker = call->cluster->worker;
     for (;;) {
         struct http1_client *client =
-            http1_client_open(&worker->net, &endpoint->settings->address, endpoint, &endpoint_pool_events,
-                              call, &client_events, &call->cluster->timeouts);
+            http1_client_open(&worker->net, endpoint_address(endpoint), endpoint, &endpoint_pool_events, call,
+                              &client_events, &call->cluster->timeouts);
         if (client) {
             stat_add(worker->stats, STAT_UPSTREAM_CONNECTIONS, 1);
             return client;
@@ -226,7 +226,7 @@ static bool try_next(struct call *call, bool *busy)
         leave_queue(call);
         if (picked == PICKED_NONE) {
             fail(call, call->tries ? call->failure : CALL_UNAVAILABLE,
-                 call->tries ? call->detail : "it has no endpoints");
+                 call->tries ? call->detail : "none of its endpoints is healthy");
             return false;
         }
         choice->tried[choice->tried_count++] = (uint16_t)(endpoint - cluster->endpoints);

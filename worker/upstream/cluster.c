@@ -3,12 +3,12 @@
 
 #include <limits.h>
 
-#include "shared/shm/endpoints.h"
 #include "shared/shm/upstreams.h"
 #include "worker/request/site.h"
 #include "worker/upstream/balance.h"
+#include "worker/upstream/health.h"
 
-enum { DOWN_MS = 1000, SEED_MS = 30 };
+enum { REFUSED_MS = 1000, SEED_MS = 30 };
 
 /* --- idle connections --- */
 
@@ -107,18 +107,28 @@ void endpoint_observe(struct endpoint *endpoint, const struct observation *obser
 
 void endpoint_refused(struct endpoint *endpoint)
 {
-    endpoint->down_until = endpoint->cluster->worker->loop.now_ms + DOWN_MS;
+    atomic_store_explicit(&endpoint->cell->refused_until, endpoint->cluster->worker->loop.now_ms + REFUSED_MS,
+                          memory_order_relaxed);
 }
 
 uint64_t cluster_next_up(const struct cluster *cluster)
 {
     uint64_t now = cluster->worker->loop.now_ms, next = 0;
     for (unsigned i = 0; i < cluster->count; i++) {
-        uint64_t until = cluster->endpoints[i].down_until;
+        uint64_t until =
+            atomic_load_explicit(&cluster->endpoints[i].cell->refused_until, memory_order_relaxed);
         if (until > now && (!next || until < next))
             next = until;
     }
     return next;
+}
+
+unsigned cluster_fit(const struct cluster *cluster)
+{
+    unsigned count = 0;
+    for (unsigned i = 0; i < cluster->count; i++)
+        count += endpoint_is_fit(&cluster->endpoints[i], cluster->worker->loop.now_ms);
+    return count;
 }
 
 /* Whether there is one that is only too busy. */
@@ -126,17 +136,18 @@ static bool any_busy(const struct cluster *cluster, const struct choice *choice)
 {
     for (unsigned i = 0; i < cluster->count; i++) {
         const struct endpoint *endpoint = &cluster->endpoints[i];
-        if (endpoint->active >= endpoint->cap && endpoint->down_until <= choice->up_at &&
-            !choice_has_tried(choice, endpoint))
+        if (endpoint->active >= endpoint->cap && choice_takes(choice, endpoint))
             return true;
     }
     return false;
 }
 
-/* The only endpoint is tried even when it is down. */
+/* The only endpoint is tried even when it refuses. */
 static enum picked pick_only(struct endpoint *endpoint, const struct choice *choice, struct endpoint **picked)
 {
-    if (choice->tried_count)
+    const struct cluster *cluster = endpoint->cluster;
+    if (choice->tried_count ||
+        (!cluster->settings->panic && !endpoint_is_fit(endpoint, cluster->worker->loop.now_ms)))
         return PICKED_NONE;
     if (endpoint->active >= endpoint->cap)
         return PICKED_BUSY;
@@ -144,23 +155,35 @@ static enum picked pick_only(struct endpoint *endpoint, const struct choice *cho
     return PICKED_ONE;
 }
 
-/* Those that are down are taken when all others were tried: rather than waited for, but not rather than one that is
- * busy. */
+/* Widens the choice; false: as far as it goes. Those that refused are taken when all others were tried: rather than
+ * waited for, but not rather than one that is busy. Those that aren't fit are taken only when no endpoint is. */
+static bool widen(const struct cluster *cluster, struct choice *choice, uint64_t now_ms)
+{
+    if (choice->up_at != UINT64_MAX) {
+        choice->up_at = UINT64_MAX;
+        return true;
+    }
+    if (choice->fit_at == UINT64_MAX || !cluster->settings->panic || cluster_fit(cluster))
+        return false;
+    choice->fit_at = UINT64_MAX;
+    choice->up_at = now_ms;
+    return true;
+}
+
 enum picked cluster_pick(struct cluster *cluster, struct choice *choice, struct endpoint **endpoint)
 {
+    uint64_t now = cluster->worker->loop.now_ms;
     if (cluster->count == 1)
         return pick_only(cluster->endpoints, choice, endpoint);
-    choice->up_at = cluster->worker->loop.now_ms;
-    for (;;) {
+    choice->up_at = choice->fit_at = now;
+    do {
         *endpoint = cluster->balancer->pick(cluster, choice);
         if (*endpoint)
             return PICKED_ONE;
         if (any_busy(cluster, choice))
             return PICKED_BUSY;
-        if (choice->up_at == UINT64_MAX)
-            return PICKED_NONE;
-        choice->up_at = UINT64_MAX;
-    }
+    } while (widen(cluster, choice, now));
+    return PICKED_NONE;
 }
 
 /* --- opening, closing --- */
@@ -183,6 +206,18 @@ struct zones {
     _Atomic uint32_t *upstreams_in_flight, *endpoints_in_flight;
 };
 
+static const _Atomic uint64_t never; /* for what the upstream doesn't have */
+
+/* What is known of the endpoint, as far as the settings ask for it. */
+static void open_endpoint_cell(struct endpoint *endpoint, struct endpoint_cell *cell)
+{
+    const struct upstream_settings *settings = endpoint->cluster->settings;
+    endpoint->cell = cell;
+    endpoint->down_until = settings->health ? &cell->down_until : &never;
+    if (settings->health)
+        health_open(cell, settings->health, endpoint->cluster->worker->loop.now_ms);
+}
+
 static void open_cells(struct cluster *cluster, const struct zones *zones)
 {
     const uint32_t *cells = cluster->worker->generation->cells;
@@ -192,7 +227,7 @@ static void open_cells(struct cluster *cluster, const struct zones *zones)
     for (unsigned i = 0; i < cluster->count; i++) {
         struct endpoint *endpoint = &cluster->endpoints[i];
         endpoint->cell_index = cells[cluster->balancing->endpoint_cells + i];
-        endpoint->cell = endpoints_cell(zones->endpoints, endpoint->cell_index);
+        open_endpoint_cell(endpoint, endpoints_cell(zones->endpoints, endpoint->cell_index));
         endpoint->in_flight = &zones->endpoints_in_flight[endpoint->cell_index];
     }
 }

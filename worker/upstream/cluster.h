@@ -3,6 +3,7 @@
 #define UPSTREAM_CLUSTER_H
 
 #include "shared/conf/settings.h"
+#include "shared/shm/endpoints.h"
 #include "worker/http/http1_client.h"
 #include "worker/request/worker.h"
 #include "worker/upstream/queue.h"
@@ -10,7 +11,7 @@
 struct balancer;
 struct balancing;
 struct cluster;
-struct endpoint_cell;
+struct probe;
 struct upstream_cell;
 
 struct endpoint {
@@ -25,7 +26,10 @@ struct endpoint {
     _Atomic uint32_t *in_flight; /* this worker's share of its calls in progress there: as `active` */
     unsigned weight;             /* 1 … 1000 */
     int64_t current;             /* smooth weighted round-robin */
-    uint64_t down_until; /* ms: it refused a connection; tried again then, or when there is no other */
+    /* In the cell, or a word that is always 0 when the upstream has no health or ejection: what the cell says is then of
+     * settings that are no more. */
+    const _Atomic uint64_t *down_until;
+    const struct probe *probe; /* in the keeper; NULL: it isn't probed */
     /* p2c */
     double latency;       /* ns: the moving average, */
     uint64_t observed_at; /* ns: as it was then */
@@ -53,8 +57,10 @@ struct cluster {
 
 /* What an endpoint is looked for with. */
 struct choice {
-    uint64_t key;         /* what the hash is of, hashed; 0: none */
-    uint64_t up_at;       /* ms: those that are down until later are left out. Set by cluster_pick() */
+    uint64_t key; /* what the hash is of, hashed; 0: none */
+    /* Set by cluster_pick(), ms: those that are left out until later than this, */
+    uint64_t up_at;       /* as they refused a connection, */
+    uint64_t fit_at;      /* as probes, or what came of calls, speak against them */
     unsigned tried_count; /* endpoints that the call has tried, their indices */
     uint16_t tried[UPSTREAM_TRIES];
 };
@@ -78,7 +84,10 @@ bool clusters_make_room(struct worker *worker);
 /* The next endpoint for a call. */
 enum picked cluster_pick(struct cluster *cluster, struct choice *choice, struct endpoint **endpoint);
 
-/* When an endpoint that is down now may be tried again, ms; 0: none is down. */
+/* How many endpoints neither probes nor what came of calls speak against. */
+unsigned cluster_fit(const struct cluster *cluster);
+
+/* When an endpoint that is left out now may be tried again, ms; 0: none is down. */
 uint64_t cluster_next_up(const struct cluster *cluster);
 
 /* balance_hash.c: the key of a request by cluster->key, which isn't NULL. 0: it is empty. */
@@ -88,6 +97,24 @@ uint64_t cluster_hash(const struct cluster *cluster, struct request *request);
 static inline uint64_t cluster_key(const struct cluster *cluster, struct request *request)
 {
     return cluster->key ? cluster_hash(cluster, request) : 0;
+}
+
+/* Where the endpoint is; NULL: nobody knows at present. */
+static inline const struct address *endpoint_address(const struct endpoint *endpoint)
+{
+    return &endpoint->settings->address;
+}
+
+/* Whether it refused no connection, in this process or another, since a while. */
+static inline bool endpoint_accepts(const struct endpoint *endpoint, uint64_t at_ms)
+{
+    return atomic_load_explicit(&endpoint->cell->refused_until, memory_order_relaxed) <= at_ms;
+}
+
+/* Whether neither probes nor what came of calls speak against it. */
+static inline bool endpoint_is_fit(const struct endpoint *endpoint, uint64_t at_ms)
+{
+    return atomic_load_explicit(endpoint->down_until, memory_order_relaxed) <= at_ms;
 }
 
 /* An idle connection of the endpoint, taken out; NULL: there is none. */
