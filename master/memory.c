@@ -76,8 +76,8 @@ static int raise_files(const struct settings *settings, const struct segment_pla
                        struct errors *errors)
 {
     char why[512];
-    uint64_t files = 2 * (uint64_t)plan->slots + 4 * (uint64_t)crew_size(settings) + settings->listeners.count +
-                     FILES_FIXED;
+    uint64_t files = 2 * (uint64_t)plan->slots + 4 * (uint64_t)crew_size(settings) +
+                     settings->listeners.count + FILES_FIXED;
     if (!host_raise_files(files, why, sizeof why))
         return 0;
     errors_add(errors, settings->origin, "%s", why);

@@ -163,44 +163,59 @@ static ssize_t read_to_end(int fd, char *out, size_t size, uint64_t deadline)
     return -1;
 }
 
-/* What stands behind the head of a 200; NULL: it is none. An HTTP/1.0 request is answered without chunks. */
-static char *body_of(char *answer)
+/* What stands behind the head; NULL: it is no answer. One to an HTTP/1.0 request has no chunks. `*done`: a 200. */
+static char *body_of(char *answer, bool *done)
 {
     char *end = strstr(answer, "\r\n\r\n");
-    if (strncmp(answer, "HTTP/1.", 7) != 0 || strncmp(answer + 8, " 200", 4) != 0 || !end)
+    if (strncmp(answer, "HTTP/1.", 7) != 0 || !end)
         return NULL;
+    *done = strncmp(answer + 8, " 200", 4) == 0;
     return end + 4;
 }
 
-char *client_get(const char *socket, const char *target, int milliseconds, const char **why)
+/* The answer, whole; NULL and `*why`. */
+static char *exchange(int fd, const char *request, int milliseconds, const char **why)
 {
-    char request[256];
     uint64_t deadline = clock_monotonic_ns() / NS_PER_MS + (uint64_t)milliseconds;
+    size_t length = strlen(request);
+    char *answer = malloc(BODY_MAX + 1);
+    if (!answer)
+        abort();
+    ssize_t got = send(fd, request, length, MSG_NOSIGNAL);
+    if (got == (ssize_t)length)
+        got = read_to_end(fd, answer, BODY_MAX, deadline);
+    if (got >= 0) {
+        answer[got] = '\0';
+        return answer;
+    }
+    *why = strerror(errno);
+    free(answer);
+    return NULL;
+}
+
+char *client_ask(const char *socket, const char *method, const char *target, int milliseconds, bool *done,
+                 const char **why)
+{
+    char request[4096];
     int length = snprintf(request, sizeof(request),
-                          "GET %s HTTP/1.0\r\nHost: localhost\r\nConnection: close\r\n\r\n", target);
+                          "%s %s HTTP/1.0\r\nHost: localhost\r\nConnection: close\r\n\r\n", method, target);
+    *why = "the request is too long";
+    if (length >= (int)sizeof(request))
+        return NULL;
     int fd = connect_to(socket, SOCK_STREAM);
     if (fd < 0) {
         *why = connect_why();
         return NULL;
     }
-    char *answer = malloc(BODY_MAX + 1), *body = NULL;
-    if (!answer)
-        abort();
-    ssize_t got = send(fd, request, (size_t)length, MSG_NOSIGNAL);
-    if (got == length)
-        got = read_to_end(fd, answer, BODY_MAX, deadline);
-    *why = strerror(errno);
+    char *answer = exchange(fd, request, milliseconds, why);
     close(fd);
-    if (got >= 0) {
-        answer[got] = '\0';
-        body = body_of(answer);
-        *why = "its answer is none";
-    }
-    if (body)
+    char *body = answer ? body_of(answer, done) : NULL;
+    if (body) {
         memmove(answer, body, strlen(body) + 1);
-    else {
-        free(answer);
-        answer = NULL;
+        return answer;
     }
-    return answer;
+    if (answer)
+        *why = "its answer is none";
+    free(answer);
+    return NULL;
 }

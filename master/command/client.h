@@ -22,8 +22,10 @@ int client_order(const char *control, const char *verb, bool end, char **text);
 /* A whole command: no arguments, one order, its outcome printed. The exit status. */
 int client_command(const struct options *options, const char *verb, bool end);
 
-/* The body of GET `target` over the UNIX socket, or NULL and in `why` the cause; at most `milliseconds`. */
-char *client_get(const char *socket, const char *target, int milliseconds, const char **why);
+/* Asks over the UNIX socket: the body of the answer, to be freed, and whether it is a 200; NULL and in `why` the cause.
+ * At most `milliseconds`. */
+char *client_ask(const char *socket, const char *method, const char *target, int milliseconds, bool *done,
+                 const char **why);
 
 /* Complains about arguments that a command doesn't take; true: there are some. */
 bool client_surplus(const struct options *options);

@@ -11,6 +11,9 @@ const struct command commands[] = {
     {"stop", "[-c FILE]", "answer the requests in progress, then exit", command_stop},
     {"reopen", "[-c FILE]", "open the log files anew", command_reopen},
     {"status", "[-c FILE] [--json]", "processes, generations, upstreams, counters", command_status},
+    {"set", "[-c FILE] NAME VALUE",
+     "change a setting while the gateway runs, until the configuration changes it", command_set},
+    {"unset", "[-c FILE] NAME", "take such a change back", command_unset},
     {"config", "--reference | --dump", "all settings there are; the values in effect", command_config},
     {NULL, NULL, NULL, NULL},
 };

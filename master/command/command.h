@@ -30,5 +30,7 @@ int command_reload(const struct options *options);
 int command_stop(const struct options *options);
 int command_reopen(const struct options *options);
 int command_status(const struct options *options);
+int command_set(const struct options *options);
+int command_unset(const struct options *options);
 
 #endif

@@ -63,6 +63,19 @@ static void print_upstreams(const json_t *upstreams)
     }
 }
 
+static void print_overrides(const json_t *overrides)
+{
+    size_t i;
+    json_t *override;
+    if (json_array_size(overrides))
+        printf("\n%-60s %-12s %s\n", "SET (gatehouse set)", "VALUE", "CONFIGURED");
+    json_array_foreach(overrides, i, override)
+    {
+        printf("%-60s %-12s %s\n", text_of(override, "name"), text_of(override, "value"),
+               text_of(override, "configured"));
+    }
+}
+
 static void print_stats(json_t *stats)
 {
     const char *name;
@@ -83,6 +96,7 @@ static void print_status(json_t *status)
            number_of(status, "uptime_seconds"));
     print_processes(json_object_get(status, "processes"));
     print_upstreams(json_object_get(status, "upstreams"));
+    print_overrides(json_object_get(status, "overrides"));
     print_stats(json_object_get(status, "stats"));
     if (number_of(status, "log_lines_dropped"))
         printf("\n%" JSON_INTEGER_FORMAT " log lines were dropped\n", number_of(status, "log_lines_dropped"));
@@ -92,9 +106,13 @@ static void print_status(json_t *status)
 static char *ask(const struct client_paths *paths)
 {
     const char *why = "its socket is not known";
-    char *text = paths->admin ? client_get(paths->admin, "/status", KEEPER_MS, &why) : NULL;
-    if (text)
+    bool done = false;
+    char *text = paths->admin ? client_ask(paths->admin, "GET", "/status", KEEPER_MS, &done, &why) : NULL;
+    if (text && done)
         return text;
+    if (text)
+        why = "its answer is none";
+    free(text);
     int status = client_order(paths->control, "state", false, &text);
     if (status == 0)
         fprintf(stderr, "gatehouse: the keeper: %s: %s; this is what the master knows\n",

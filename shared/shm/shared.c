@@ -13,8 +13,9 @@
 
 /* A zone is a line here. */
 static const struct zone_kind *const kinds[] = {
-    &slots_kind,     &wake_kind,   &logs_kind,   &stats_kind,       &upstreams_kind,
-    &endpoints_kind, &limits_kind, &quotas_kind, &concurrency_kind, NULL};
+    &slots_kind,       &wake_kind,      &logs_kind,   &stats_kind,
+    &upstreams_kind,   &endpoints_kind, &limits_kind, &quotas_kind,
+    &concurrency_kind, &overrides_kind, NULL};
 _Static_assert(sizeof(kinds) / sizeof(kinds[0]) - 1 <= SEGMENT_ZONES, "the directory has room for all zones");
 
 int shared_create(struct shared *shared, const struct segment_plan *plan, struct arena *arena,
@@ -31,6 +32,7 @@ int shared_create(struct shared *shared, const struct segment_plan *plan, struct
     shared->limits = segment_zone(&shared->segment, &limits_kind, NULL);
     shared->quotas = segment_zone(&shared->segment, &quotas_kind, NULL);
     shared->concurrency = segment_zone(&shared->segment, &concurrency_kind, NULL);
+    shared->overrides = segment_zone(&shared->segment, &overrides_kind, NULL);
     if (wake_open(&shared->wake, segment_zone(&shared->segment, &wake_kind, NULL), plan->slots) < 0) {
         *why = arena_printf(arena, "no eventfd for each of %u processes: %s%s", plan->slots, strerror(errno),
                             errno == EMFILE ? " (raise the limit of open files, ulimit -n)" : "");

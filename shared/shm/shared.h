@@ -5,6 +5,7 @@
 #include "shared/shm/cells.h"
 #include "shared/shm/concurrency.h"
 #include "shared/shm/logs.h"
+#include "shared/shm/overrides.h"
 #include "shared/shm/pairs.h"
 #include "shared/shm/segment.h"
 #include "shared/shm/slots.h"
@@ -22,6 +23,7 @@ struct shared {
     struct cells *upstreams, *endpoints;
     struct pairs *limits, *quotas;
     struct concurrency *concurrency;
+    struct overrides *overrides;
 };
 
 /* The segment with all its zones and the eventfds. 0, or -1 and `*why` in `arena`. Master, once. */

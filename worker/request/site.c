@@ -289,7 +289,7 @@ static struct router *admin_router(struct site_compiler *compiler, const struct 
                             .chain = chain,
                             .pattern = STR("/"),
                             .is_prefix = true,
-                            .methods = 1u << METHOD_GET};
+                            .methods = 1u << METHOD_GET | 1u << METHOD_PUT | 1u << METHOD_DELETE};
     router_add(router, route, arena, compiler->errors);
     router_finish(router, arena);
     return router;

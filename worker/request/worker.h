@@ -10,6 +10,7 @@
 #include "worker/http/exchange.h"
 #include "worker/loop/loop.h"
 #include "worker/net/net.h"
+#include "worker/request/policy.h"
 
 struct cluster;
 struct request;
@@ -41,9 +42,8 @@ struct worker {
     uint64_t exceeded_told;     /* ms: when the log last said so */
     struct log_seldom meter_said, meter_full_said;
     struct list background; /* struct background, the oldest first */
-    /* What the admin socket answers for a path, as JSON in `arena`; false: there is nothing of that name. Set by the
-     * keeper only. */
-    bool (*admin)(struct worker *worker, struct str path, struct arena *arena, struct str *body);
+    /* Answers a request on the admin socket. Set by the keeper only. */
+    enum verdict (*admin)(struct request *request);
     void *owner; /* the role's */
 };
 

@@ -9,6 +9,7 @@
 #include "shared/base/log.h"
 #include "worker/http/http1_server.h"
 #include "worker/request/request.h"
+#include "worker/role/override.h"
 #include "worker/upstream/cluster.h"
 
 enum { WORKER_CHUNK = 65536 };
@@ -108,6 +109,7 @@ static void before_wait(struct loop *loop)
 {
     struct engine *engine = loop->owner;
     struct worker *worker = &engine->worker;
+    override_follow(worker, &engine->overrides_seen);
     net_flush(&worker->net);
     atomic_store_explicit(&worker->slot->connections, accepting_count(&engine->accepting),
                           memory_order_relaxed);

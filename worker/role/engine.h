@@ -18,6 +18,7 @@ struct engine {
     struct takeover takeover; /* from older ones */
     struct timer drain_deadline;
     void (*on_go)(struct engine *engine); /* of the role: at GO; or NULL */
+    uint64_t overrides_seen;              /* the edition that was taken over */
     bool emptying; /* draining, and nothing more is accepted: the last connection's end is ours */
 };
 

@@ -2,14 +2,16 @@
  * program. */
 #include <stdlib.h>
 
+#include "worker/role/admin.h"
 #include "worker/role/engine.h"
+#include "worker/role/override.h"
 #include "worker/role/saver.h"
-#include "worker/role/status.h"
 #include "worker/upstream/prober.h"
 
 /* The keeper before this one is gone by now: one probes. */
 static void on_go(struct engine *engine)
 {
+    override_prune(&engine->worker);
     prober_start(&engine->worker, engine->arena);
 }
 
@@ -21,7 +23,7 @@ int keeper_main(struct process *process)
         abort();
     int status = 1;
     if (engine_init(engine, process) == 0 && saver_start(&saver, process, &engine->worker.loop) == 0) {
-        engine->worker.admin = status_answer;
+        engine->worker.admin = admin_answer;
         engine->on_go = on_go;
         status = engine_run(engine);
         saver_finish(&saver);

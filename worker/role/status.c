@@ -2,11 +2,12 @@
 #include "worker/role/status.h"
 
 #include <jansson.h>
-#include <stdlib.h>
 
 #include "config.h"
 #include "shared/base/clock.h"
 #include "worker/request/site.h"
+#include "worker/role/json.h"
+#include "worker/role/override.h"
 #include "worker/role/role.h"
 #include "worker/role/status_upstreams.h"
 
@@ -54,23 +55,15 @@ static json_t *status(const struct worker *worker)
     for (unsigned i = 0; i < shared->slots->count; i++)
         dropped += logs_dropped(shared->logs, i);
     uint64_t age = worker->loop.wall_ns > started ? worker->loop.wall_ns - started : 0;
-    return json_pack("{s:s, s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:I}", "version", PACKAGE_VERSION, "pid",
+    return json_pack("{s:s, s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:o, s:I}", "version", PACKAGE_VERSION, "pid",
                      master, "generation", (json_int_t)worker->generation->number, "uptime_seconds",
                      (json_int_t)(age / NS_PER_SECOND), "routes", (json_int_t)worker->site->route_count,
                      "processes", list, "upstreams", status_upstreams(worker), "stats",
-                     counters(shared->stats), "log_lines_dropped", (json_int_t)dropped);
+                     counters(shared->stats), "overrides", override_json(worker), "log_lines_dropped",
+                     (json_int_t)dropped);
 }
 
-bool status_answer(struct worker *worker, struct str path, struct arena *arena, struct str *body)
+enum verdict status_get(struct request *request)
 {
-    if (!str_eq(path, STR("/status")))
-        return false;
-    json_t *object = status(worker);
-    char *text = object ? json_dumps(object, JSON_COMPACT) : NULL;
-    json_decref(object);
-    if (!text)
-        return false;
-    *body = arena_str(arena, str_of(text));
-    free(text);
-    return true;
+    return json_answer(request, status(request->worker));
 }

@@ -2,10 +2,9 @@
 #ifndef ROLE_STATUS_H
 #define ROLE_STATUS_H
 
-#include "shared/base/arena.h"
-#include "worker/request/worker.h"
+#include "worker/request/request.h"
 
-/* The answer of the admin socket for `path`, as JSON in `arena`; false: there is no such thing. */
-bool status_answer(struct worker *worker, struct str path, struct arena *arena, struct str *body);
+/* Content of the admin socket: GET /status. */
+enum verdict status_get(struct request *request);
 
 #endif
