@@ -57,8 +57,8 @@ static const char *load(const char *lines)
     site = NULL;
     if (fixture.whole)
         site = site_compile(settings, policy_table, &policy_admin,
-                            balancing_compile(settings, fixture.arena, &fixture.errors), fixture.arena,
-                            &fixture.errors);
+                            balancing_compile(settings, &wants, fixture.arena, &fixture.errors), &wants,
+                            fixture.arena, &fixture.errors);
     return conf_said();
 }
 
