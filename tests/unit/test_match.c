@@ -54,6 +54,7 @@ static const char *load(const char *lines)
     errors_init(&fixture.errors, fixture.error_arena);
     const struct settings *settings = conf_load("main.conf", &settings_section, policy_extensions,
                                                 fixture.arena, &fixture.errors, &fixture.whole);
+    struct wants wants = {.arena = fixture.arena};
     site = NULL;
     if (fixture.whole)
         site = site_compile(settings, policy_table, &policy_admin,
