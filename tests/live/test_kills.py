@@ -64,7 +64,7 @@ class Kills(Case):
         port = self.nginx()
         gateway = self.gateway(workers=WORKERS, apis=CONFIG,
                                upstreams=f'origin = {{ endpoints = ( "127.0.0.1:{port}" ); }};',
-                               state='state = { size = "64M"; };')
+                               state='state = { size = "128M"; };')
         gateway.deaths_expected = True
         gateway.wait_processes("worker", WORKERS)
         stop, counts = threading.Event(), [{} for _ in range(4)]

@@ -20,7 +20,7 @@ class Snapshot(Case):
         self.file = os.path.join(self.state, "snapshot")
 
     def settings(self, interval="1h"):
-        return f'state = {{ size = "32M"; file = "{self.file}"; interval = "{interval}"; }};'
+        return f'state = {{ size = "64M"; file = "{self.file}"; interval = "{interval}"; }};'
 
     def test_it_is_written_at_an_orderly_stop_and_read_at_the_start(self):
         gateway = self.gateway(apis=RESPOND, state=self.settings())
@@ -60,7 +60,7 @@ class Snapshot(Case):
             gateway.start()
             try:
                 self.assertEqual(gateway.get("/").body, b"one")
-                self.assertRegex(gateway.said(), r"state\.file: .*snapshot can't be used: .*; limits start cold, and it is "
+                gateway.wait_error(r"state\.file: .*snapshot can't be used: .*; limits start cold, and it is "
                                                  r"kept as the same with \.bad behind")
                 with open(self.file + ".bad", "rb") as file:
                     self.assertEqual(file.read(), content)
@@ -95,9 +95,9 @@ class Check(Case):
         return command("check", "-c", gateway.config)
 
     def test_the_zones_are_told(self):
-        done = self.check('state = { size = "32M"; };')
+        done = self.check('state = { size = "64M"; };')
         self.assertEqual(done.status, 0, done)
-        self.assertRegex(done.out, r"shared memory: \S+ of at most 32M \(slots \d+K, .*endpoints \d+K")
+        self.assertRegex(done.out, r"shared memory: \S+ of at most 64M \(slots \d+K, .*endpoints \d+K")
 
     def test_what_does_not_fit_is_refused(self):
         done = self.check('state = { size = "8M"; endpoints = 100000; };')
@@ -105,12 +105,12 @@ class Check(Case):
         self.assertRegex(done.err, r"gatehouse\.conf:\d+: state\.size: \S+ is too little: the shared memory needs \d+M")
 
     def test_too_few_cells_are_refused(self):
-        done = self.check('state = { size = "32M"; endpoints = 1; };')
+        done = self.check('state = { size = "64M"; endpoints = 1; };')
         self.assertEqual(done.status, 1, done)
         self.assertRegex(done.err, r"gatehouse\.conf:\d+: state\.endpoints: 1 is too little: this configuration needs 2")
 
     def test_too_few_for_a_reload_are_warned_of(self):
-        done = self.check('state = { size = "32M"; endpoints = 3; };')
+        done = self.check('state = { size = "64M"; endpoints = 3; };')
         self.assertEqual(done.status, 0, done)
         self.assertRegex(done.err, r"warning: state\.endpoints: 3 leaves no room for a reload that renames all 2 "
                                    r"\(set it to 4 or more\)")
@@ -123,7 +123,7 @@ class Reload(Case):
         gateway = self.gateway(
             upstreams=f'u = {{ endpoints = ( "127.0.0.1:{origin.port}" ); }};',
             apis='{ name = "a"; routes = ( { match = { path = "/"; }; proxy = "u"; } ); }',
-            state='state = { size = "32M"; upstreams = 1; endpoints = 2; };')
+            state='state = { size = "64M"; upstreams = 1; endpoints = 2; };')
         for number in range(4):
             other = self.origin()
             gateway.replace(upstreams=f'u = {{ endpoints = ( "127.0.0.1:{other.port}" ); }};')
