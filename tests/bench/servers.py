@@ -214,9 +214,10 @@ class Haproxy(Server):
 
 
 class Gatehouse(Server):
-    def __init__(self, folder, backend, name="gatehouse", routes=None, log=""):
+    def __init__(self, folder, backend, name="gatehouse", routes=None, log="", workers=1):
         super().__init__(name, folder)
-        self.backend, self.routes, self.log = backend, routes, log
+        self.backend, self.routes, self.log, self.workers = backend, routes, log, workers
+        self.config = ""
         os.chmod(self.folder, 0o755)
 
     def targets(self):
@@ -227,8 +228,8 @@ class Gatehouse(Server):
             raise RuntimeError(f"{GATEHOUSE} is not there: build it, or set GATEHOUSE")
         routes = self.routes or '{ match = { prefix = "/"; }; proxy = { upstream = "backend"; }; }'
         access = f'access = {{ file = "{self.log}"; format = "json"; }};' if self.log else ""
-        config = self.write("gatehouse.conf", f"""
-            workers = 1; {'user = "nobody";' if os.geteuid() == 0 else ''}
+        self.config = self.write("gatehouse.conf", f"""
+            workers = {self.workers}; {'user = "nobody";' if os.geteuid() == 0 else ''}
             pidfile = "pid"; control = "control"; admin = {{ socket = "admin"; }}; state = {{ size = "64M"; }};
             log = {{ error = "error.log"; {access} }};
             listeners = ( {{ listen = "127.0.0.1:{self.port}"; backlog = 8192; }} );
@@ -236,7 +237,7 @@ class Gatehouse(Server):
                                        keepalive = {{ idle = 2048; idle_timeout = "1h"; }}; }}; }};
             apis = ( {{ name = "bench"; routes = ( {routes} ); }} );
             """)
-        return [GATEHOUSE, "run", "-f", "-c", config]
+        return [GATEHOUSE, "run", "-f", "-c", self.config]
 
 
 def routes_of(count):
