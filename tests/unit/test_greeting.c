@@ -225,13 +225,82 @@ static void test_closing(void **state)
     loop_turn(&loop, 0);
 }
 
+/* It is handed over to a greeter that is the same one here. */
+static void test_handing_over(void **state)
+{
+    (void)state;
+    struct greeting_parcel parcel;
+    int near = greet((struct str){LINE, 10});
+    loop_turn(&loop, 0);
+    struct greeting *greeting = greeting_first(&greeter);
+    assert_non_null(greeting);
+    greeting_suspend(greeting, &parcel);
+    assert_null(greeting_first(&greeter));
+    assert_int_equal(greeter.count, 1);
+    assert_ptr_equal(parcel.gate, &greet);
+    assert_str(parcel.read, "PROXY TCP4");
+    assert_in_range(parcel.left_ms, 1, 200);
+    say(near, (struct str){LINE "GET" + 10, sizeof LINE - 1 - 10 + 3});
+    loop_turn(&loop, 0);
+    assert_int_equal(told.greeted, 0);
+    parcel.fd = dup(parcel.fd);
+    struct greeting *other = greeting_take(&greeter, &parcel);
+    assert_non_null(other);
+    assert_int_equal(greeter.count, 2);
+    greeting_done(greeting);
+    assert_int_equal(told.refused, 1);
+    assert_null(told.why);
+    assert_int_equal(told.greeted, 0); /* not before the next turn */
+    told.refused = 0;
+    loop_turn(&loop, 0);
+    check_greeted(near, "GET");
+}
+
+static void test_handed_over_in_vain(void **state)
+{
+    (void)state;
+    struct greeting_parcel parcel;
+    int near = greet((struct str){LINE, 10});
+    struct greeting *greeting = greeting_first(&greeter);
+    greeting_suspend(greeting, &parcel);
+    greeting_resume(greeting, false);
+    assert_ptr_equal(greeting_first(&greeter), greeting);
+    greeting_suspend(greeting, &parcel);
+    say(near, (struct str){LINE + 10, sizeof LINE - 1 - 10});
+    greeting_resume(greeting, true);
+    assert_null(greeting_first(&greeter));
+    loop_turn(&loop, 0);
+    check_greeted(near, "");
+}
+
+static void test_time_out_after_handing_over(void **state)
+{
+    (void)state;
+    struct greeting_parcel parcel;
+    int near = greet(STR("PROXY"));
+    struct greeting *greeting = greeting_first(&greeter);
+    greeting_suspend(greeting, &parcel);
+    greeting_resume(greeting, true);
+    while (!told.refused)
+        loop_turn(&loop, -1);
+    check_refused(near, "end didn't come in time");
+}
+
 int main(void)
 {
     signal(SIGPIPE, SIG_IGN);
 #define TEST(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
     const struct CMUnitTest tests[] = {
-        TEST(test_at_once), TEST(test_byte_by_byte), TEST(test_in_two),  TEST(test_refused),
-        TEST(test_ends),    TEST(test_time_out),     TEST(test_closing),
+        TEST(test_at_once),
+        TEST(test_byte_by_byte),
+        TEST(test_in_two),
+        TEST(test_refused),
+        TEST(test_ends),
+        TEST(test_time_out),
+        TEST(test_closing),
+        TEST(test_handing_over),
+        TEST(test_handed_over_in_vain),
+        TEST(test_time_out_after_handing_over),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
