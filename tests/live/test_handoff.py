@@ -1,4 +1,5 @@
 """At a reload the clients' idle connections go on in the new workers: none is closed, none is served by two."""
+import os
 import select
 import threading
 
@@ -248,14 +249,26 @@ class Handoff(Case):
         self.last(client, b"two")
 
     def test_a_head_has_no_more_time_than_before(self):
-        """And where it runs out, the new worker says so."""
+        """However often it is handed over; where its time runs out, it is told."""
         gateway = self.gateway(apis=respond("one"), extra='client = { header_timeout = "2s"; }; drain_timeout = "0";')
-        old = gateway.wait_processes("worker", 2)
         client, = self.clients(gateway, 1)
         client.send("GET / HT")
-        gateway.reload()
-        self.gone(old)
+        wait_until(lambda: gateway.reload() and select.select([client.sock], [], [], 0.1)[0], "an answer")
         self.assertEqual(client.answer().status, 408)
+        self.assertGreater(self.stat(gateway, "taken_over"), 1)
+
+    def test_unix_sockets(self):
+        path = os.path.join(self.folder, "listener")
+        listener = '{ listen = "unix:%s"; mode = "%s"; }'
+        gateway = self.gateway(apis=respond("one"), listeners=listener % (path, "0666"), extra=PATIENT)
+        old = gateway.wait_processes("worker", 2)
+        client, = self.clients(gateway, 1, port=path)
+        gateway.reload(apis=respond("two"))
+        self.gone(old)
+        self.kept(client, b"two")
+        gateway.reload(listeners=listener % (path, "0600"), apis=respond("three"))
+        wait_until(lambda: self.stat(gateway, "stayed") == 1, "that it stays where others might connect")
+        self.last(client, b"two")
 
     def test_a_new_worker_that_is_killed_meanwhile(self):
         """What it hadn't said it took is the old one's still, which gives it to the next."""
