@@ -4,6 +4,7 @@ import select
 import threading
 
 from gatehouse import DEADLINE, UNDER, Case, Load, Traced, alive, answer, free_port, limit, slow, wait_until
+from pair import Headers
 
 PROXY = '{ name = "a"; routes = ( { match = { prefix = "/"; }; proxy = { upstream = "origin"; }; } ); }'
 PATIENT = 'client = { keepalive_timeout = "1h"; header_timeout = "10m"; }; drain_timeout = "0";'
@@ -226,17 +227,20 @@ class Handoff(Case):
         self.gone(old)
 
     def test_what_a_proxy_header_said(self):
-        origin = self.origin()
-        gateway = self.gateway(apis=PROXY, upstreams=f'origin = {{ endpoints = ( "{origin.text}" ); }};', extra=PATIENT)
+        origin = Headers(lambda reader: reader.line())
+        self.addCleanup(origin.close)
+        gateway = self.gateway(apis=PROXY, upstreams=f"""origin = {{ endpoints = ( "{origin.text}" );
+            proxy_protocol = "v1"; }};""", extra=PATIENT)
         gateway.replace(listeners=f'{{ listen = "127.0.0.1:{gateway.port}"; proxy_protocol = "on"; }}')
         old = gateway.wait_processes("worker", 2)
         with gateway.client() as client:
-            client.send("PROXY TCP4 192.0.2.7 192.0.2.8 1234 80\r\n")
-            client.request("GET", "/")
+            said = "PROXY TCP4 192.0.2.7 192.0.2.8 1234 80"
+            client.send(said + "\r\n")
+            self.assertEqual(client.request("GET", "/").status, 200)
             gateway.reload()
             self.gone(old)
-            client.request("GET", "/")
-        self.assertEqual([request.get("X-Forwarded-For") for request in origin.requests], ["192.0.2.7"] * 2)
+            self.assertEqual(client.request("GET", "/").status, 200)
+        self.assertEqual(origin.got, [said] * 2)
 
     def test_requests_are_counted_on(self):
         most = PATIENT.replace("{", "{ max_requests = 3;", 1)
