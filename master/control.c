@@ -122,6 +122,13 @@ static void verb_reopen(struct master *master, struct client *client)
     reply_and_close(client, done, why);
 }
 
+static void verb_upgrade(struct master *master, struct client *client)
+{
+    client->wait = CLIENT_AWAITS_UPGRADE;
+    if (!upgrade_request(master))
+        reply_and_close(client, false, "the gateway is not serving: it starts, stops, or is being upgraded");
+}
+
 static void verb_state(struct master *master, struct client *client)
 {
     char *text = malloc(CONTROL_REPLY_MAX);
@@ -136,10 +143,8 @@ static const struct verb {
     const char *name;
     void (*obey)(struct master *master, struct client *client);
 } verbs[] = {
-    {"reload", verb_reload},
-    {"stop", verb_stop},
-    {"reopen", verb_reopen},
-    {"state", verb_state},
+    {"reload", verb_reload},   {"stop", verb_stop},   {"reopen", verb_reopen},
+    {"upgrade", verb_upgrade}, {"state", verb_state},
 };
 
 static bool permitted(int fd)
@@ -206,6 +211,21 @@ void control_reload_done(struct control *control, uint64_t ticket, bool done, co
         if (client->fd >= 0 && client->wait == CLIENT_AWAITS_RELOAD && client->ticket <= ticket)
             reply_and_close(client, done, text);
     }
+}
+
+void control_upgrade_done(struct control *control, bool done, const char *text)
+{
+    for (unsigned i = 0; i < CONTROL_CLIENTS; i++)
+        if (control->clients[i].fd >= 0 && control->clients[i].wait == CLIENT_AWAITS_UPGRADE)
+            reply_and_close(&control->clients[i], done, text);
+}
+
+bool control_awaits_reload(const struct control *control)
+{
+    bool any = false;
+    for (unsigned i = 0; i < CONTROL_CLIENTS; i++)
+        any |= control->clients[i].fd >= 0 && control->clients[i].wait == CLIENT_AWAITS_RELOAD;
+    return any;
 }
 
 void control_stop_done(struct control *control, const char *text)

@@ -1,4 +1,4 @@
-/* control: the socket of `gatehouse reload`, stop, reopen and status: a packet with a verb in, a packet with the
+/* control: the socket of `gatehouse reload`, stop, reopen, upgrade and status: a packet with a verb in, a packet with the
  * outcome out ('0' or '1' for done or failed, then text). It needs no other process than the master. */
 #ifndef MASTER_CONTROL_H
 #define MASTER_CONTROL_H
@@ -12,7 +12,7 @@ struct master;
 
 enum { CONTROL_CLIENTS = 16, CONTROL_VERB_MAX = 32, CONTROL_REPLY_MAX = 65536 };
 
-enum client_wait { CLIENT_SPEAKS, CLIENT_AWAITS_RELOAD, CLIENT_AWAITS_STOP };
+enum client_wait { CLIENT_SPEAKS, CLIENT_AWAITS_RELOAD, CLIENT_AWAITS_STOP, CLIENT_AWAITS_UPGRADE };
 
 struct client {
     int fd; /* -1: a free place */
@@ -41,9 +41,13 @@ void control_client(struct master *master, struct client *client);
 /* Turns away who says nothing. */
 void control_overdue(struct master *master);
 
-/* Answers all that wait for a reload up to that ticket, or for the stop. */
+/* Answers all that wait for a reload up to that ticket, for the stop, or for the upgrade. */
 void control_reload_done(struct control *control, uint64_t ticket, bool done, const char *text);
 void control_stop_done(struct control *control, const char *text);
+void control_upgrade_done(struct control *control, bool done, const char *text);
+
+/* Whether one waits for a reload. */
+bool control_awaits_reload(const struct control *control);
 
 /* Removes the socket; clients that wait stay connected until the process ends. */
 void control_close(struct control *control);

@@ -147,11 +147,13 @@ static bool must_wait(struct master *master, const struct child *child)
     LIST_EACH(link, &master->children)
     {
         struct child *other = CONTAINER_OF(link, struct child, link);
-        /* Those of a transaction in progress wait for GO themselves. */
+        /* Those of a transaction in progress wait for GO themselves. What outlives generations has a set of its own. */
         if (other == child || other->role != child->role ||
-            (other->post && other->post->crew != child->post->crew))
+            (other->post && other->post->crew != child->post->crew) ||
+            (child->role->lasting && other->set != child->set))
             continue;
-        child_stop(master, other, SINGLE_GRACE_MS);
+        if (master->state != MASTER_STARTING) /* before that nothing of an older program is touched */
+            child_stop(master, other, SINGLE_GRACE_MS);
         wait = true;
     }
     return wait;

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "master/options.h"
+#include "master/program.h"
 #include "shared/base/title.h"
 
 /* Bytes of words and environment that must be there for a title; its longest part is the pidfile's path. */
@@ -45,7 +46,8 @@ static void help(FILE *out)
             "  -c, --config FILE    the configuration (default: %s)\n"
             "  -f, --foreground     run: stay in the foreground\n"
             "      --json           status: as JSON\n"
-            "      --control PATH   reload, stop, reopen, status: the control socket of the running gateway\n"
+            "      --control PATH   reload, stop, reopen, upgrade, status: the control socket of the running "
+            "gateway\n"
             "  -h, --help           this text\n"
             "  -V, --version        the version\n",
             GATEHOUSE_CONFIG);
@@ -68,6 +70,7 @@ int main(int argc, char **argv)
     char why[256];
 
     make_title_room(argv);
+    options.program = program_path(argv[0]);
     title_init(argc, argv);
     signal(SIGPIPE, SIG_IGN);
     if (options_parse(argc, argv, &options, &wanted, why, sizeof(why))) {

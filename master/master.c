@@ -27,6 +27,7 @@ enum {
     POLL_SIGNALS,
     POLL_STRAY,
     POLL_REPORT,
+    POLL_UPGRADE,
     POLL_CONTROL,
     POLL_CLIENTS,
     POLL_CHILDREN = POLL_CLIENTS + CONTROL_CLIENTS
@@ -65,6 +66,8 @@ static int wait_time(const struct master *master)
         sooner(&deadline, master->reload.deadline);
     LIST_EACH(link, &master->children)
     sooner(&deadline, CONTAINER_OF(link, struct child, link)->kill_at);
+    if (master->upgrade.state == UPGRADE_TRYING)
+        sooner(&deadline, master->upgrade.deadline);
     return deadline > master->now ? (int)(deadline - master->now) : 0;
 }
 
@@ -80,6 +83,7 @@ static struct pollfd *collect(const struct master *master, unsigned *count)
     bool room = false;
     polls[POLL_SIGNALS].fd = master->signals.fd;
     polls[POLL_STRAY].fd = master->stray.read_end;
+    polls[POLL_UPGRADE].fd = master->upgrade.pipe;
     for (unsigned i = 0; i < CONTROL_CLIENTS; i++) {
         polls[POLL_CLIENTS + i].fd = master->control.clients[i].fd;
         room |= master->control.clients[i].fd < 0;
@@ -104,11 +108,15 @@ static void obey_signals(struct master *master)
     }
     if (signals->now || signals->drain) /* the second one ends the patience */
         stop_request(master, signals->now || master->state == MASTER_DRAINING);
+    if (signals->upgrade && !upgrade_request(master))
+        log_warning("SIGUSR2 comes while the gateway starts or stops: no upgrade");
     if (signals->reload && reload_request(master) == 0)
         log_warning("SIGHUP comes while the gateway starts or stops: nothing is reloaded");
-    if (signals->reopen && reopen_logs(master, why, sizeof(why)))
+    if (signals->reopen && upgrade_takes(master))
+        master->upgrade.back.reopen = true; /* when it is over */
+    else if (signals->reopen && reopen_logs(master, why, sizeof(why)))
         log_error("SIGUSR1: %s", why);
-    signals->now = signals->reload = signals->reopen = signals->drain = false;
+    signals->now = signals->reload = signals->reopen = signals->drain = signals->upgrade = false;
 }
 
 static void read_all(struct master *master, const struct pollfd *polls, unsigned count)
@@ -118,6 +126,8 @@ static void read_all(struct master *master, const struct pollfd *polls, unsigned
         signals_read(&master->signals);
     if (polls[POLL_STRAY].revents)
         stray_read(&master->stray);
+    if (polls[POLL_UPGRADE].revents)
+        upgrade_read(master);
     if (polls[POLL_REPORT].revents) /* who starts us has lost patience: nobody waits for the report */
         master->signals.now = true;
     /* The list is as it was when it was collected: children come and go below only. */
@@ -180,7 +190,13 @@ static void turn(struct master *master)
     child_kill_overdue(master);
     keep_full(master);
     reload_advance(master);
+    upgrade_advance(master);
     states[master->state](master);
+}
+
+void master_make_lasting(struct master *master)
+{
+    master->lasting = crew_new(NULL, NULL, master->shared.slots->count + 2 * POLL_CHILDREN);
 }
 
 int master_found(struct master *master, const struct settings *settings, struct errors *errors)
@@ -204,13 +220,17 @@ int master_found(struct master *master, const struct settings *settings, struct 
     }
     if (memory_found(master, settings, errors))
         return -1;
-    master->lasting = crew_new(NULL, NULL, master->shared.slots->count + 2 * POLL_CHILDREN);
+    master_make_lasting(master);
     return 0;
 }
 
 void master_started(struct master *master)
 {
     char why[512];
+    if (upgrade_takes(master)) {
+        upgrade_taken(master);
+        return;
+    }
     master->state = MASTER_SERVING;
     if (pidfile_write(&master->pidfile, why, sizeof(why)))
         log_error("%s", why);
@@ -242,30 +262,42 @@ static void master_free(struct master *master)
     arena_free(&master->arena);
 }
 
-int master_run(const char *config, int report)
+int master_init(struct master *master, const char *config, const char *program, int report)
 {
-    struct master master = {.config = config,
-                            .report = report,
-                            .background = report >= 0,
-                            .stray = {.read_end = -1, .write_end = -1},
-                            .pidfile = {.fd = -1},
-                            .shared = {.segment = {.fd = -1}}};
-    master.born = master.now = clock_monotonic_ns() / NS_PER_MS;
-    master.arena = arena_new(4096);
-    list_init(&master.children);
-    list_init(&master.listeners.list);
-    control_init(&master.control);
-    logfiles_init(&master.logs);
+    *master = (struct master){.config = config,
+                              .report = report,
+                              .background = report >= 0,
+                              .stray = {.read_end = -1, .write_end = -1},
+                              .pidfile = {.fd = -1},
+                              .shared = {.segment = {.fd = -1}}};
+    master->born = master->now = clock_monotonic_ns() / NS_PER_MS;
+    master->arena = arena_new(4096);
+    list_init(&master->children);
+    list_init(&master->listeners.list);
+    control_init(&master->control);
+    logfiles_init(&master->logs);
+    upgrade_init(&master->upgrade, program);
     log_set_process("master");
-    title_set("gatehouse: master %s", config);
-    if (signals_open(&master.signals)) {
+    return signals_open(&master->signals);
+}
+
+int master_loop(struct master *master)
+{
+    title_set("gatehouse: master %s", master->config);
+    while (master->state != MASTER_DONE)
+        turn(master);
+    daemon_report(master->report, master->status, -1);
+    master_free(master);
+    return master->status;
+}
+
+int master_run(const char *config, const char *program, int report)
+{
+    struct master master;
+    if (master_init(&master, config, program, report)) {
         fprintf(stderr, "gatehouse: signals can't be read: %s\n", strerror(errno));
         return 1;
     }
     reload_first(&master);
-    while (master.state != MASTER_DONE)
-        turn(&master);
-    daemon_report(master.report, master.status, -1);
-    master_free(&master);
-    return master.status;
+    return master_loop(&master);
 }

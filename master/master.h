@@ -11,6 +11,7 @@
 #include "master/reload.h"
 #include "master/signals.h"
 #include "master/stray.h"
+#include "master/upgrade.h"
 #include "shared/shm/shared.h"
 
 /* In the order in which they are gone through; the functions are in master.c. */
@@ -51,10 +52,20 @@ struct master {
     struct crew *lasting; /* processes that outlive generations */
     struct crew *crew;    /* those of the serving generation; NULL until the first serves */
     struct reload reload;
+    struct upgrade upgrade;
 };
 
+/* An empty one; `program` is where newer ones are found, or NULL. 0, or -1 with errno. */
+int master_init(struct master *master, const char *config, const char *program, int report);
+
+/* Runs it until it is done, and gives it back; the exit status. */
+int master_loop(struct master *master);
+
+/* Makes the posts for what outlives generations. */
+void master_make_lasting(struct master *master);
+
 /* Runs until told to stop; the exit status. `report` is of daemon_start(), or -1. */
-int master_run(const char *config, int report);
+int master_run(const char *config, const char *program, int report);
 
 /* What must be there before the first generation's sockets: the lock, the control socket, the segment … 0, or -1 with
  * `errors`. */

@@ -72,7 +72,7 @@ static void load_snapshot(struct master *master, const struct state_settings *st
 /* --- at the start --- */
 
 /* Every process has an eventfd of every slot, and the segment. */
-static int raise_files(const struct settings *settings, const struct segment_plan *plan,
+int memory_raise_files(const struct settings *settings, const struct segment_plan *plan,
                        struct errors *errors)
 {
     char why[512];
@@ -84,11 +84,10 @@ static int raise_files(const struct settings *settings, const struct segment_pla
     return -1;
 }
 
-static void take_own_slot(struct master *master)
+void memory_own_slot(struct master *master, unsigned slot)
 {
     struct slots *slots = master->shared.slots;
-    int slot = slots_take(slots, ROLE_MASTER, 0, 0);
-    master->log = (struct shared_log){.shared = &master->shared, .slot = (unsigned)slot};
+    master->log = (struct shared_log){.shared = &master->shared, .slot = slot};
     atomic_store_explicit(&slots->slot[slot].pid, (uint32_t)getpid(), memory_order_relaxed);
     atomic_store_explicit(&slots->slot[slot].state, SLOT_SERVING, memory_order_release);
 }
@@ -98,7 +97,7 @@ int memory_found(struct master *master, const struct settings *settings, struct 
     const struct state_settings *state = &settings->state;
     struct segment_plan plan = memory_plan(settings);
     const char *why;
-    if (raise_files(settings, &plan, errors))
+    if (memory_raise_files(settings, &plan, errors))
         return -1;
     struct snapshot *snapshot = read_snapshot(master, state, errors);
     if (snapshot)
@@ -110,7 +109,7 @@ int memory_found(struct master *master, const struct settings *settings, struct 
         load_snapshot(master, state, snapshot, errors);
     snapshot_free(&snapshot);
     if (rc == 0)
-        take_own_slot(master);
+        memory_own_slot(master, (unsigned)slots_take(master->shared.slots, ROLE_MASTER, 0, 0));
     return rc;
 }
 

@@ -97,5 +97,7 @@ void reap_children(struct master *master)
         struct child *child = child_of(master, pid);
         if (child)
             child_ended(master, child, status);
+        else
+            upgrade_reaped(master, pid, status);
     }
 }

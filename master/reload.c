@@ -12,6 +12,7 @@
 #include "master/master.h"
 #include "master/notify.h"
 #include "master/reopen.h"
+#include "master/resume.h"
 #include "shared/base/clock.h"
 #include "shared/base/log.h"
 #include "shared/conf/load.h"
@@ -46,6 +47,8 @@ static char *outcome(struct master *master, bool done)
         log_notice("generation %" PRIu64 " serves with %u processes", reload->number, master->crew->count);
         return arena_printf(arena, "%sgeneration %" PRIu64 " serves", found, reload->number);
     }
+    if (upgrade_takes(master)) /* what is to be said more, the program that serves on says */
+        return found;
     if (first)
         return arena_printf(arena, "%sgatehouse: %s: not started", found, master->config);
     log_error("reload: nothing was changed: generation %" PRIu64 " serves on", reload->number);
@@ -60,6 +63,11 @@ static void finish(struct master *master, bool done, const char *text)
     bool first = master->state == MASTER_STARTING;
     reload->state = RELOAD_IDLE;
     master->again = true;
+    if (upgrade_takes(master) && !done) {
+        upgrade_failed(master, text);
+        arena_free(&reload->arena);
+        return; /* who waits for a reload is told by the program that serves on */
+    }
     if (first && done)
         master_started(master);
     else if (first)
@@ -100,20 +108,31 @@ static void undo(struct master *master)
     master->again = true;
 }
 
+void reload_check_room(unsigned slots, const struct settings *settings, struct errors *errors)
+{
+    uint64_t generations = (uint64_t)settings->max_generations + 1;
+    if (crew_size(settings) * generations + SLOTS_FIXED > slots)
+        errors_add(errors, settings->origin,
+                   "workers: the shared memory was made for %u processes, too few for %u workers in %" PRIu64
+                   " generations (restart the gateway)",
+                   slots, crew_size(settings) - 1, generations);
+}
+
 /* A serving gateway takes only what it can change while it runs. */
 static void check_replaceable(struct master *master, const struct settings *settings)
 {
     struct errors *errors = &master->reload.errors;
     const struct settings *before = master->crew->generation->settings;
     const char *name = conf_restart_needed(&settings_section, before, settings, errors->arena);
-    uint64_t generations = (uint64_t)settings->max_generations + 1;
     if (name)
         errors_add(errors, settings->origin, "%s: a reload can't change it (restart the gateway)", name);
-    if (crew_size(settings) * generations + SLOTS_FIXED > master->shared.slots->count)
-        errors_add(errors, settings->origin,
-                   "workers: the shared memory was made for %u processes, too few for %u workers in %" PRIu64
-                   " generations (restart the gateway)",
-                   master->shared.slots->count, crew_size(settings) - 1, generations);
+    reload_check_room(master->shared.slots->count, settings, errors);
+}
+
+uint64_t reload_files(const struct master *master, const struct settings *settings)
+{
+    return 2 * (uint64_t)settings->max_connections + settings->listeners.count + 1 +
+           2 * (uint64_t)master->shared.slots->count + FILES_FIXED;
 }
 
 /* Sockets and files of a loaded generation; then its crew. */
@@ -126,14 +145,15 @@ static void prepare(struct master *master, struct generation *generation)
     char why[512];
     if (master->crew)
         check_replaceable(master, settings);
+    else if (upgrade_takes(master))
+        resume_found(master, settings, false, errors);
     else
         master_found(master, settings, errors);
     uint64_t files = 0;
     if (errors->count == 0)
         bind_cells(master, generation, errors);
     if (errors->count == 0) {
-        files = 2 * (uint64_t)settings->max_connections + settings->listeners.count + 1 +
-                2 * (uint64_t)master->shared.slots->count + FILES_FIXED;
+        files = reload_files(master, settings);
         if (host_raise_files(files, why, sizeof(why)))
             errors_add(errors, settings->origin, "max_connections: %s", why);
         logfiles_open(&reload->logs, &settings->log, master->background, errors);
@@ -169,7 +189,7 @@ static void begin(struct master *master)
 
 static void advance_idle(struct master *master)
 {
-    if (master->reload.queued && master->state == MASTER_SERVING)
+    if (master->reload.queued && master->state == MASTER_SERVING && master->upgrade.state == UPGRADE_IDLE)
         begin(master);
 }
 
@@ -183,14 +203,14 @@ static unsigned slots_free(const struct slots *slots)
     return count;
 }
 
-/* The first generation has the lasting processes started before it. */
+/* The first generation has the lasting processes started before it. Taken over, the log files stay until it serves. */
 static void advance_room(struct master *master)
 {
     struct reload *reload = &master->reload;
     char why[256];
     if (slots_free(master->shared.slots) < reload->crew->count && master->now < reload->deadline)
         return;
-    if (!master->crew) {
+    if (!master->crew && !upgrade_takes(master)) {
         master->logs = reload->logs;
         logfiles_init(&reload->logs);
     }
@@ -242,7 +262,7 @@ static void commit(struct master *master)
         undo(master);
         return;
     }
-    if (old)
+    if (old || upgrade_takes(master))
         reopen_take(master, &reload->logs);
     master->crew = reload->crew;
     reload->crew = NULL;
@@ -314,7 +334,7 @@ void reload_first(struct master *master)
 
 uint64_t reload_request(struct master *master)
 {
-    if (master->state != MASTER_SERVING)
+    if (master->state != MASTER_SERVING && !upgrade_takes(master))
         return 0;
     master->reload.queued = true;
     master->again = true;

@@ -32,6 +32,12 @@ struct reload {
  * master starts or stops. */
 uint64_t reload_request(struct master *master);
 
+/* Whether so many slots are enough for these settings; if not, an error. */
+void reload_check_room(unsigned slots, const struct settings *settings, struct errors *errors);
+
+/* Descriptors that a process of these settings may have. */
+uint64_t reload_files(const struct master *master, const struct settings *settings);
+
 /* Begins the first one. */
 void reload_first(struct master *master);
 

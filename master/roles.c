@@ -10,7 +10,8 @@ static unsigned worker_count(const struct settings *settings)
 
 const struct role roles[ROLE_COUNT] = {
     [ROLE_MASTER] = {.name = "master", .lasting = true},
-    [ROLE_LOGGER] = {.name = "logger", .main = logger_main, .inherits = INHERIT_LOGS, .lasting = true},
+    [ROLE_LOGGER] =
+        {.name = "logger", .main = logger_main, .inherits = INHERIT_LOGS, .lasting = true, .single = true},
     [ROLE_KEEPER] = {.name = "keeper", .main = keeper_main, .inherits = INHERIT_ADMIN, .single = true},
     [ROLE_WORKER] = {.name = "worker",
                      .main = worker_main,

@@ -6,8 +6,8 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
-static const int taken[] = {SIGCHLD, SIGHUP, SIGUSR1, SIGTERM, SIGQUIT, SIGINT};
-static const int ignored[] = {SIGPIPE, SIGUSR2, SIGALRM};
+static const int taken[] = {SIGCHLD, SIGHUP, SIGUSR1, SIGUSR2, SIGTERM, SIGQUIT, SIGINT};
+static const int ignored[] = {SIGPIPE, SIGALRM};
 /* What comes from the terminal, to the whole group, or from someone who means the master. */
 static const int not_for_children[] = {SIGHUP,  SIGINT,  SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2,
                                        SIGPIPE, SIGALRM, SIGTSTP, SIGTTIN, SIGTTOU};
@@ -51,6 +51,9 @@ void signals_read(struct signals *signals)
             break;
         case SIGUSR1:
             signals->reopen = true;
+            break;
+        case SIGUSR2:
+            signals->upgrade = true;
             break;
         case SIGTERM:
         case SIGQUIT:

@@ -7,11 +7,12 @@
 /* What was asked since the last look; the master clears what it has done. */
 struct signals {
     int fd;
-    bool child;  /* SIGCHLD */
-    bool reload; /* SIGHUP */
-    bool reopen; /* SIGUSR1 */
-    bool drain;  /* SIGTERM, SIGQUIT */
-    bool now;    /* SIGINT */
+    bool child;   /* SIGCHLD */
+    bool reload;  /* SIGHUP */
+    bool reopen;  /* SIGUSR1 */
+    bool upgrade; /* SIGUSR2 */
+    bool drain;   /* SIGTERM, SIGQUIT */
+    bool now;     /* SIGINT */
 };
 
 /* Blocks the signals and opens the descriptor. 0, or -1 with errno. */

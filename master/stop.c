@@ -49,12 +49,16 @@ void stop_request(struct master *master, bool now)
     master->urgent |= now;
     switch (master->state) {
     case MASTER_STARTING:
+        /* That of a program which takes over: the one that it took over from stops. */
+        master->upgrade.back.stop = true;
+        master->upgrade.back.now |= now;
         reload_abort(master);
         break;
     case MASTER_SERVING:
         log_notice(now ? "stopping now" : "stopping: requests in progress are answered");
         notify_stopping();
         enter(master, MASTER_DRAINING);
+        upgrade_abort(master);
         reload_abort(master);
         listen_close(&master->listeners, false);
         drain_workers(master);

@@ -37,3 +37,12 @@ void stray_read(struct stray *stray)
         }
     }
 }
+
+void stray_flush(struct stray *stray)
+{
+    if (stray->read_end >= 0)
+        stray_read(stray);
+    if (stray->length)
+        log_error("written by a child: %.*s", (int)stray->length, stray->line);
+    stray->length = 0;
+}

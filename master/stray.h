@@ -15,4 +15,7 @@ struct stray {
 int stray_open(struct stray *stray);
 void stray_read(struct stray *stray);
 
+/* What is there of a line is told, though it has no end yet. */
+void stray_flush(struct stray *stray);
+
 #endif

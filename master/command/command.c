@@ -10,6 +10,8 @@ const struct command commands[] = {
     {"reload", "[-c FILE]", "read the configuration anew, with no request lost", command_reload},
     {"stop", "[-c FILE]", "answer the requests in progress, then exit", command_stop},
     {"reopen", "[-c FILE]", "open the log files anew", command_reopen},
+    {"upgrade", "[-c FILE]", "let the program that is installed now take over, with no request lost",
+     command_upgrade},
     {"status", "[-c FILE] [--json]", "processes, generations, upstreams, counters", command_status},
     {"set", "[-c FILE] NAME VALUE",
      "change a setting while the gateway runs, until the configuration changes it", command_set},

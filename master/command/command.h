@@ -6,6 +6,7 @@
 
 /* What the command line said, before and after the sub-command's name. */
 struct options {
+    const char *program; /* where it was started from: absolute; NULL: not known */
     const char *config;  /* -c FILE; default: $sysconfdir/gatehouse/gatehouse.conf */
     bool foreground;     /* -f */
     bool json;           /* --json */
@@ -29,6 +30,7 @@ int command_config(const struct options *options); /* --reference [--roff], --du
 int command_reload(const struct options *options);
 int command_stop(const struct options *options);
 int command_reopen(const struct options *options);
+int command_upgrade(const struct options *options);
 int command_status(const struct options *options);
 int command_set(const struct options *options);
 int command_unset(const struct options *options);

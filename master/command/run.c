@@ -9,6 +9,7 @@
 #include "master/command/client.h"
 #include "master/daemon.h"
 #include "master/master.h"
+#include "master/resume.h"
 #include "master/spawn.h"
 
 /* The path as seen from "/", where the master will be. Symbolic links stay as they are: they may be changed. */
@@ -29,6 +30,8 @@ int command_run(const struct options *options)
     int report = -1;
     if (client_surplus(options))
         return 2;
+    if (resume_wanted())
+        return resume_run(options->config, options->program);
     int keep = STDIN_FILENO;
     daemon_standard_files();
     if (spawn_close_others(&keep, 1)) { /* a lock of the caller's, say, must not live as long as we do */
@@ -49,7 +52,7 @@ int command_run(const struct options *options)
         fprintf(stderr, "gatehouse: can't go into the background: %s\n", strerror(errno));
         return 1;
     }
-    int status = master_run(config, report);
+    int status = master_run(config, options->program, report);
     free(config);
     return status;
 }

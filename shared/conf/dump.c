@@ -1,5 +1,5 @@
 /* dump: the effective values, as a configuration that reads back the same; and which of them a reload can't change.
- * `gatehouse config --dump` and the master's reload call it. */
+ * `gatehouse config --dump`, and the master's reload and upgrade call it. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,6 +11,7 @@
 
 struct dump {
     FILE *out;
+    bool whole; /* secrets as they are */
     struct arena *scratch;
     unsigned depth;
 };
@@ -140,7 +141,7 @@ static bool dump_absent(const struct row *row, const void *field)
 
 static void dump_value(struct dump *dump, const struct row *row, const void *field)
 {
-    bool secret = row->flags & ROW_SECRET;
+    bool secret = row->flags & ROW_SECRET && !dump->whole;
     switch (row->kind) {
     case ROW_FLAG:
         fputs(*(const bool *)field ? "true" : "false", dump->out);
@@ -226,11 +227,21 @@ static void dump_section(struct dump *dump, const struct section *section, const
     }
 }
 
-void conf_dump(FILE *out, const struct section *root, const void *structure)
+static void dump_root(FILE *out, bool whole, const struct section *root, const void *structure)
 {
-    struct dump dump = {.out = out, .scratch = arena_new(16 << 10)};
+    struct dump dump = {.out = out, .whole = whole, .scratch = arena_new(16 << 10)};
     dump_section(&dump, root, structure);
     arena_free(&dump.scratch);
+}
+
+void conf_dump(FILE *out, const struct section *root, const void *structure)
+{
+    dump_root(out, false, root, structure);
+}
+
+void conf_dump_whole(FILE *out, const struct section *root, const void *structure)
+{
+    dump_root(out, true, root, structure);
 }
 
 static bool strings_equal(const char *a, const char *b)

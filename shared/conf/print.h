@@ -19,6 +19,9 @@ void conf_reference_names(FILE *out, void (*each)(conf_tell_name *tell, void *co
 /* The effective values as a configuration that reads back the same; secrets as "********". */
 void conf_dump(FILE *out, const struct section *root, const void *structure);
 
+/* The same with secrets as they are: for the eyes of the program alone. */
+void conf_dump_whole(FILE *out, const struct section *root, const void *structure);
+
 /* The first setting with ROW_RESTART that differs between two structures of `root`: its dotted name, in `arena`;
  * NULL: none. */
 const char *conf_restart_needed(const struct section *root, const void *before, const void *after,

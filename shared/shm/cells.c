@@ -16,7 +16,6 @@ void cells_init(struct cells *cells, unsigned count, size_t cell_size, unsigned 
     cells->cell_size = (uint32_t)cell_size;
     cells->cells_offset = sizeof *cells + count * sizeof(struct cell_name);
     tally_init(&cells->in_flight, cells->cells_offset + count * cell_size, slots, count);
-    segment_freeze(cells);
 }
 
 void cells_release(void *zone, unsigned slot)

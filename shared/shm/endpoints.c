@@ -12,4 +12,4 @@ static void init(void *zone, size_t size_, const struct segment_plan *plan)
     cells_init(zone, plan->endpoints, sizeof(struct endpoint_cell), plan->slots);
 }
 
-const struct zone_kind endpoints_kind = {"endpoints", 1, size, init, cells_release, NULL, NULL};
+const struct zone_kind endpoints_kind = {"endpoints", 1, size, init, cells_release, NULL, NULL, true};

@@ -78,10 +78,9 @@ static void logs_init(void *zone, size_t size, const struct segment_plan *plan)
     logs->ring = plan->log_ring;
     logs->stride = stride_of(plan);
     atomic_store(&logs->reader.slot, UINT32_MAX);
-    segment_freeze(logs);
 }
 
-const struct zone_kind logs_kind = {"logs", 1, logs_size, logs_init, NULL, NULL, NULL};
+const struct zone_kind logs_kind = {"logs", 1, logs_size, logs_init, NULL, NULL, NULL, true};
 
 static struct log_ring *ring_of(const struct logs *logs, unsigned slot)
 {

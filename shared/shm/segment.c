@@ -1,6 +1,6 @@
 /* segment: makes the memfd, reserves its memory, and lays the zones out in it.
  *
- * Called by the master through shared_create(); the mapping is owned by struct segment and inherited by all children.
+ * Called by the master through shared.c; the mapping is owned by struct segment and inherited by all children.
  * The first page (header and directory) is read-only once the zones are made.
  */
 #include "shared/shm/segment.h"
@@ -15,6 +15,7 @@
 #include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { SEGMENT_LAYOUT = 1 };
@@ -242,12 +243,87 @@ int segment_create(struct segment *segment, const struct zone_kind *const *kinds
     segment->size = header->size;
     if (map(segment, arena, why) < 0)
         return -1;
-    for (uint32_t i = 0; i < header->zones; i++)
+    for (uint32_t i = 0; i < header->zones; i++) {
         kinds[i]->init(segment->base + header->zone[i].offset, header->zone[i].size, plan);
+        if (kinds[i]->frozen)
+            segment_freeze(segment->base + header->zone[i].offset);
+    }
     memcpy(segment->base, header, sizeof(*header));
     segment_freeze(segment->base);
     explicit_bzero(header->seed, sizeof(header->seed));
     return 0;
+}
+
+int segment_extend(struct segment *segment, const struct zone_kind *const *kinds,
+                   const struct segment_plan *plan, struct arena *arena, const char **why)
+{
+    struct segment *older = malloc(sizeof(*older)), newer;
+    struct segment_plan same = *plan;
+    same.seed = segment_seed(segment); /* the same keys give the same hashes in the zones of both */
+    if (!older)
+        abort();
+    if (segment_create(&newer, kinds, &same, arena, why) < 0) {
+        free(older);
+        return -1;
+    }
+    *older = *segment;
+    *segment = newer;
+    segment->older = older;
+    return 0;
+}
+
+/* NULL, or what is wrong with a header that somebody else wrote. `size` is that of the file. */
+static const char *header_wrong(const struct segment_header *header, uint64_t size, struct arena *arena)
+{
+    if (header->magic != SEGMENT_MAGIC)
+        return "it is no segment";
+    if (header->layout != SEGMENT_LAYOUT)
+        return arena_printf(arena, "its layout is %" PRIu32 ", this program knows %d", header->layout,
+                            SEGMENT_LAYOUT);
+    if (header->size != size || header->zones > SEGMENT_ZONES)
+        return "its header is broken";
+    for (uint32_t i = 0; i < header->zones; i++) {
+        const struct segment_entry *entry = &header->zone[i];
+        if (strnlen(entry->name, SEGMENT_NAME) == SEGMENT_NAME || entry->offset % SEGMENT_PAGE != 0 ||
+            entry->offset < SEGMENT_PAGE || entry->offset > size || entry->size > size - entry->offset)
+            return "its directory is broken";
+    }
+    return NULL;
+}
+
+int segment_open(struct segment *segment, int fd, struct segment *older, struct arena *arena,
+                 const char **why)
+{
+    struct stat found;
+    *segment = (struct segment){.fd = fd, .older = older};
+    *why = "its header is missing";
+    if (fstat(fd, &found) < 0) {
+        *why = strerror(errno);
+        goto failed;
+    }
+    if (found.st_size < (off_t)sizeof(struct segment_header))
+        goto failed;
+    /* It can't become smaller under our hands: a SIGBUS. */
+    if ((fcntl(fd, F_GET_SEALS) & (F_SEAL_SHRINK | F_SEAL_GROW)) != (F_SEAL_SHRINK | F_SEAL_GROW)) {
+        *why = "it is no segment";
+        goto failed;
+    }
+    void *base = mmap(NULL, (size_t)found.st_size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd, 0);
+    if (base == MAP_FAILED) {
+        *why = strerror(errno);
+        goto failed;
+    }
+    segment->base = base;
+    segment->size = (size_t)found.st_size;
+    *why = header_wrong(base, (uint64_t)found.st_size, arena);
+    if (*why)
+        goto failed;
+    segment_freeze(segment->base);
+    return 0;
+failed:
+    *why = arena_printf(arena, "the shared memory can't be taken over: %s", *why);
+    segment_destroy(segment);
+    return -1;
 }
 
 void segment_freeze(void *page)
@@ -260,24 +336,52 @@ void segment_freeze(void *page)
     (void)rc;
 }
 
-void *segment_zone(const struct segment *segment, const struct zone_kind *kind, size_t *size)
+/* The newest zone of that name, whatever it looks like: one that it hides is out of date. */
+static const struct segment_entry *entry_of(const struct segment **segment, const char *name)
 {
-    if (!segment->base)
-        return NULL;
-    const struct segment_header *header = (const struct segment_header *)segment->base;
-    if (header->magic != SEGMENT_MAGIC || header->layout != SEGMENT_LAYOUT || header->size != segment->size)
-        return NULL;
-    for (uint32_t i = 0; i < header->zones && i < SEGMENT_ZONES; i++) {
-        const struct segment_entry *entry = &header->zone[i];
-        if (strncmp(entry->name, kind->name, SEGMENT_NAME) != 0 || entry->version != kind->version)
-            continue;
-        if (entry->offset > segment->size || entry->size > segment->size - entry->offset)
+    for (; *segment && (*segment)->base; *segment = (*segment)->older) {
+        const struct segment_header *header = (const struct segment_header *)(*segment)->base;
+        if (header->magic != SEGMENT_MAGIC || header->layout != SEGMENT_LAYOUT ||
+            header->size != (*segment)->size)
             return NULL;
-        if (size)
-            *size = entry->size;
-        return segment->base + entry->offset;
+        for (uint32_t i = 0; i < header->zones && i < SEGMENT_ZONES; i++)
+            if (strncmp(header->zone[i].name, name, SEGMENT_NAME) == 0)
+                return &header->zone[i];
     }
     return NULL;
+}
+
+void *segment_zone(const struct segment *segment, const struct zone_kind *kind, size_t *size)
+{
+    const struct segment_entry *entry = entry_of(&segment, kind->name);
+    if (!entry || entry->version != kind->version || entry->offset > segment->size ||
+        entry->size > segment->size - entry->offset)
+        return NULL;
+    if (size)
+        *size = entry->size;
+    return segment->base + entry->offset;
+}
+
+const char *segment_differs(const struct segment *segment, const struct zone_kind *kind,
+                            const struct segment_plan *plan, struct arena *arena)
+{
+    const struct segment_entry *entry = entry_of(&segment, kind->name);
+    uint64_t size = kind->size(plan);
+    if (!entry)
+        return "there was none";
+    if (entry->version != kind->version)
+        return arena_printf(arena, "its version is %" PRIu32 ", was %" PRIu32, kind->version, entry->version);
+    if (entry->size != size)
+        return arena_printf(arena, "its size is %s, was %s", segment_size_text(size).text,
+                            segment_size_text(entry->size).text);
+    return NULL;
+}
+
+void segment_refreeze(const struct segment *segment, const struct zone_kind *kind)
+{
+    void *zone = segment_zone(segment, kind, NULL);
+    if (zone && kind->frozen)
+        segment_freeze(zone);
 }
 
 const uint64_t *segment_seed(const struct segment *segment)
@@ -287,6 +391,10 @@ const uint64_t *segment_seed(const struct segment *segment)
 
 void segment_destroy(struct segment *segment)
 {
+    if (segment->older) {
+        segment_destroy(segment->older);
+        free(segment->older);
+    }
     if (segment->base)
         munmap(segment->base, segment->size);
     if (segment->fd >= 0)

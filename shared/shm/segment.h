@@ -1,7 +1,8 @@
 /* segment: the memory that all processes share, one memfd with a directory of named zones.
  *
  * Made by the master before any fork; every child has it mapped at the same place by inheritance, but no pointer is
- * ever stored in it: offsets and indexes only.
+ * ever stored in it: offsets and indexes only. A newer program that takes over maps what it finds, and adds a second
+ * segment for the zones that it wants otherwise: it goes before the first, whose zones of the same names it hides.
  */
 #ifndef SHM_SEGMENT_H
 #define SHM_SEGMENT_H
@@ -46,12 +47,14 @@ struct zone_kind {
     /* Into a zone that is fresh. `data` is whole, and aligned to eight bytes; what it says is checked. False: it makes no
      * sense, and the zone is cold. */
     bool (*load)(void *zone, const void *data, size_t size, const struct zone_time *time);
+    bool frozen; /* its first page holds what never changes: see segment_freeze() */
 };
 
 struct segment {
     int fd;
     char *base;
     size_t size;
+    struct segment *older; /* of an earlier program: the zones that this one doesn't have. NULL: none */
 };
 
 /* Reserves all of it (no sparse page). 0, or -1 and `*why` in words, in `arena`. `kinds` is ended by NULL. */
@@ -67,6 +70,23 @@ struct segment_size_text segment_size_text(uint64_t size);
 /* Tells the zones' names and sizes, and returns the sum of all: nothing is made. 0: beyond all memory. */
 uint64_t segment_measure(const struct zone_kind *const *kinds, const struct segment_plan *plan,
                          void (*tell)(void *context, const char *name, uint64_t size), void *context);
+/* Maps one that another program made, from its memfd, which it owns from here on, also on failure. 0, or -1 and `*why`. Its
+ * header, its directory and its bounds are checked; a zone is looked at when it is asked for. `older` becomes a part
+ * of it. */
+int segment_open(struct segment *segment, int fd, struct segment *older, struct arena *arena,
+                 const char **why);
+
+/* NULL: the zone of that name is as this program would make it. Else what is different, in words, in `arena`. */
+const char *segment_differs(const struct segment *segment, const struct zone_kind *kind,
+                            const struct segment_plan *plan, struct arena *arena);
+
+/* Puts a new segment with these zones before the present one; what was taken from that is as it was. As
+ * segment_create(). */
+int segment_extend(struct segment *segment, const struct zone_kind *const *kinds,
+                   const struct segment_plan *plan, struct arena *arena, const char **why);
+
+/* Of a zone that was found, not made: its first page can only be read from now on. */
+void segment_refreeze(const struct segment *segment, const struct zone_kind *kind);
 
 /* The zone, or NULL if there is none of that name and version. `size` may be NULL. */
 void *segment_zone(const struct segment *segment, const struct zone_kind *kind, size_t *size);
@@ -74,7 +94,7 @@ void *segment_zone(const struct segment *segment, const struct zone_kind *kind, 
 /* The key of hash_keyed() that all processes share: two words. */
 const uint64_t *segment_seed(const struct segment *segment);
 
-/* For a zone's init: its first page holds what never changes (counts, sizes) and can only be read from now on, so
+/* The first page of a zone that says so holds what never changes (counts, sizes), and can only be read once it is made, so
  * that a process gone wild can't lead the others out of bounds. */
 void segment_freeze(void *page);
 

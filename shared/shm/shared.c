@@ -2,6 +2,8 @@
 #include "shared/shm/shared.h"
 
 #include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
 
 #include "shared/base/log.h"
 #include "shared/shm/concurrency.h"
@@ -18,12 +20,11 @@ static const struct zone_kind *const kinds[] = {
     &concurrency_kind, &overrides_kind, NULL};
 _Static_assert(sizeof(kinds) / sizeof(kinds[0]) - 1 <= SEGMENT_ZONES, "the directory has room for all zones");
 
-int shared_create(struct shared *shared, const struct segment_plan *plan, struct arena *arena,
-                  const char **why)
+/* These name the same processes, by slot: of one that changes, all start anew. */
+static const struct zone_kind *const of_processes[] = {&slots_kind, &wake_kind, &logs_kind, NULL};
+
+static void look_up(struct shared *shared)
 {
-    *shared = (struct shared){.segment = {.fd = -1}};
-    if (segment_create(&shared->segment, kinds, plan, arena, why) < 0)
-        return -1;
     shared->slots = segment_zone(&shared->segment, &slots_kind, NULL);
     shared->logs = segment_zone(&shared->segment, &logs_kind, NULL);
     shared->stats = segment_zone(&shared->segment, &stats_kind, NULL);
@@ -33,13 +34,104 @@ int shared_create(struct shared *shared, const struct segment_plan *plan, struct
     shared->quotas = segment_zone(&shared->segment, &quotas_kind, NULL);
     shared->concurrency = segment_zone(&shared->segment, &concurrency_kind, NULL);
     shared->overrides = segment_zone(&shared->segment, &overrides_kind, NULL);
-    if (wake_open(&shared->wake, segment_zone(&shared->segment, &wake_kind, NULL), plan->slots) < 0) {
-        *why = arena_printf(arena, "no eventfd for each of %u processes: %s%s", plan->slots, strerror(errno),
+}
+
+/* With eventfds that were found, or (NULL) new ones. */
+static int open_wake(struct shared *shared, const int *fds, unsigned slots, struct arena *arena,
+                     const char **why)
+{
+    struct wake_zone *zone = segment_zone(&shared->segment, &wake_kind, NULL);
+    if (fds ? wake_adopt(&shared->wake, zone, fds, slots) : wake_open(&shared->wake, zone, slots)) {
+        *why = arena_printf(arena, "no eventfd for each of %u processes: %s%s", slots, strerror(errno),
                             errno == EMFILE ? " (raise the limit of open files, ulimit -n)" : "");
         shared_destroy(shared);
         return -1;
     }
     return 0;
+}
+
+int shared_create(struct shared *shared, const struct segment_plan *plan, struct arena *arena,
+                  const char **why)
+{
+    *shared = (struct shared){.segment = {.fd = -1}};
+    if (segment_create(&shared->segment, kinds, plan, arena, why) < 0)
+        return -1;
+    look_up(shared);
+    return open_wake(shared, NULL, plan->slots, arena, why);
+}
+
+static bool is_of(const struct zone_kind *const *list, const struct zone_kind *kind)
+{
+    while (*list && *list != kind)
+        list++;
+    return *list != NULL;
+}
+
+/* Which zones start cold, into `cold`, ended by NULL; how many. */
+static unsigned find_cold(const struct segment *segment, const struct segment_plan *plan,
+                          const struct zone_kind *cold[SEGMENT_ZONES + 1], struct shared_change *change,
+                          struct arena *arena)
+{
+    unsigned count = 0;
+    *change = (struct shared_change){NULL, false};
+    for (const struct zone_kind *const *kind = of_processes; *kind; kind++)
+        change->processes |= segment_differs(segment, *kind, plan, arena) != NULL;
+    for (const struct zone_kind *const *kind = kinds; *kind; kind++) {
+        const char *differs = segment_differs(segment, *kind, plan, arena);
+        if (!differs && change->processes && is_of(of_processes, *kind))
+            differs = "with the others of processes";
+        if (!differs)
+            continue;
+        cold[count++] = *kind;
+        change->text = arena_printf(arena, "%s%s%s (%s)", change->text ? change->text : "",
+                                    change->text ? ", " : "", (*kind)->name, differs);
+    }
+    cold[count] = NULL;
+    return count;
+}
+
+/* All of the segments, each before the next. */
+static int open_all(struct segment *segment, const struct shared_found *found, struct arena *arena,
+                    const char **why)
+{
+    struct segment *older = NULL;
+    *segment = (struct segment){.fd = -1};
+    for (unsigned i = found->segment_count; i-- > 0;) {
+        if (segment->base) {
+            older = malloc(sizeof(*older));
+            if (!older)
+                abort();
+            *older = *segment;
+        }
+        if (segment_open(segment, found->segments[i], older, arena, why) < 0) {
+            while (i-- > 0)
+                close(found->segments[i]);
+            return -1;
+        }
+    }
+    *why = "there is no shared memory to take over";
+    return segment->base ? 0 : -1;
+}
+
+int shared_adopt(struct shared *shared, const struct shared_found *found, const struct segment_plan *plan,
+                 bool trial, struct shared_change *change, struct arena *arena, const char **why)
+{
+    const struct zone_kind *cold[SEGMENT_ZONES + 1];
+    *shared = (struct shared){.segment = {.fd = -1}};
+    if (open_all(&shared->segment, found, arena, why) < 0)
+        return -1;
+    unsigned count = find_cold(&shared->segment, plan, cold, change, arena);
+    for (const struct zone_kind *const *kind = kinds; *kind; kind++)
+        if (!is_of(cold, *kind))
+            segment_refreeze(&shared->segment, *kind);
+    if (trial)
+        return 0;
+    if (count && segment_extend(&shared->segment, cold, plan, arena, why) < 0) {
+        shared_destroy(shared);
+        return -1;
+    }
+    look_up(shared);
+    return open_wake(shared, change->processes ? NULL : found->wake, plan->slots, arena, why);
 }
 
 void shared_destroy(struct shared *shared)

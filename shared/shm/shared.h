@@ -40,6 +40,25 @@ void shared_load(struct shared *shared, const struct snapshot *snapshot, struct 
 
 /* The process of that slot is dead: what it held is let go. Master. */
 void shared_release(struct shared *shared, unsigned slot);
+/* What a master of another program left to this one. */
+struct shared_found {
+    const int *segments; /* memfds, the newest first */
+    unsigned segment_count;
+    const int *wake; /* the eventfds, one a slot */
+    unsigned wake_count;
+};
+
+/* What of it isn't as this program makes it, and starts cold. */
+struct shared_change {
+    const char *text; /* "stats (its version is 3, was 2)", in the arena; NULL: nothing */
+    bool processes;   /* also slots, mailboxes and log rings: older processes use their own */
+};
+
+/* Takes over the segments and, but for change->processes, the eventfds: zones that fit are used as they are, for the
+ * others a further segment is made. `trial`: that is left out, and all is found out but whether there is memory for it.
+ * plan->slots is that of what was found. 0, or -1 and `*why`; the segments' descriptors are owned either way. */
+int shared_adopt(struct shared *shared, const struct shared_found *found, const struct segment_plan *plan,
+                 bool trial, struct shared_change *change, struct arena *arena, const char **why);
 
 /* Sends this process's log_*() lines to its ring. */
 struct shared_log {

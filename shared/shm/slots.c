@@ -15,10 +15,21 @@ static void slots_init(void *zone, size_t size, const struct segment_plan *plan)
     (void)size;
     struct slots *slots = zone;
     slots->count = plan->slots;
-    segment_freeze(slots);
 }
 
-const struct zone_kind slots_kind = {"slots", 1, slots_size, slots_init, NULL, NULL, NULL};
+const struct zone_kind slots_kind = {"slots", 1, slots_size, slots_init, NULL, NULL, NULL, true};
+
+static void fill(struct slot *slot, uint32_t role, uint32_t number, uint64_t generation, uint32_t pid)
+{
+    atomic_store_explicit(&slot->pid, pid, memory_order_relaxed);
+    atomic_store_explicit(&slot->role, role, memory_order_relaxed);
+    atomic_store_explicit(&slot->number, number, memory_order_relaxed);
+    atomic_store_explicit(&slot->generation, generation, memory_order_relaxed);
+    atomic_store_explicit(&slot->started, clock_wall_ns(), memory_order_relaxed);
+    atomic_store_explicit(&slot->heartbeat, clock_monotonic_ns(), memory_order_relaxed);
+    atomic_store_explicit(&slot->connections, 0, memory_order_relaxed);
+    atomic_store_explicit(&slot->requests, 0, memory_order_relaxed);
+}
 
 int slots_take(struct slots *slots, uint32_t role, uint32_t number, uint64_t generation)
 {
@@ -27,18 +38,18 @@ int slots_take(struct slots *slots, uint32_t role, uint32_t number, uint64_t gen
         /* Acquire: the logger, which freed it, is done with the ring of its last owner. */
         if (atomic_load_explicit(&slot->state, memory_order_acquire) != SLOT_FREE)
             continue;
-        atomic_store_explicit(&slot->pid, 0, memory_order_relaxed);
-        atomic_store_explicit(&slot->role, role, memory_order_relaxed);
-        atomic_store_explicit(&slot->number, number, memory_order_relaxed);
-        atomic_store_explicit(&slot->generation, generation, memory_order_relaxed);
-        atomic_store_explicit(&slot->started, clock_wall_ns(), memory_order_relaxed);
-        atomic_store_explicit(&slot->heartbeat, clock_monotonic_ns(), memory_order_relaxed);
-        atomic_store_explicit(&slot->connections, 0, memory_order_relaxed);
-        atomic_store_explicit(&slot->requests, 0, memory_order_relaxed);
+        fill(slot, role, number, generation, 0);
         atomic_store_explicit(&slot->state, SLOT_STARTING, memory_order_release);
         return (int)i;
     }
     return -1;
+}
+
+void slots_note(struct slots *slots, unsigned index, uint32_t role, uint32_t number, uint64_t generation,
+                uint32_t pid)
+{
+    fill(&slots->slot[index], role, number, generation, pid);
+    atomic_store_explicit(&slots->slot[index].state, SLOT_DRAINING, memory_order_release);
 }
 
 const char *slot_state_name(uint32_t state)

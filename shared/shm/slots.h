@@ -44,6 +44,10 @@ extern const struct zone_kind slots_kind;
 /* A free slot becomes STARTING for the caller to fill: its index, or -1 when all are taken. Master only. */
 int slots_take(struct slots *slots, uint32_t role, uint32_t number, uint64_t generation);
 
+/* A slot becomes that of a process which doesn't see it: one of an older program. Master only. */
+void slots_note(struct slots *slots, unsigned index, uint32_t role, uint32_t number, uint64_t generation,
+                uint32_t pid);
+
 const char *slot_state_name(uint32_t state);
 
 #endif

@@ -14,11 +14,11 @@ static void stats_init(void *zone, size_t size, const struct segment_plan *plan)
     (void)size;
     struct stats *stats = zone;
     stats->slots = plan->slots;
-    segment_freeze(stats);
 }
 
 /* Another set of counters is another layout. */
-const struct zone_kind stats_kind = {"stats", 0x10000 + STAT_COUNT, stats_size, stats_init, NULL, NULL, NULL};
+const struct zone_kind stats_kind = {"stats", 0x10000 + STAT_COUNT, stats_size, stats_init, NULL, NULL, NULL,
+                                     true};
 
 const char *const stat_names[STAT_COUNT] = {
 #define STAT(id, name, help) [STAT_##id] = name,

@@ -17,6 +17,7 @@
 #include <fcntl.h>
 #include <stdalign.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -76,7 +77,7 @@ static void wake_init(void *zone, size_t size, const struct segment_plan *plan)
     }
 }
 
-const struct zone_kind wake_kind = {"wake", 1, wake_size, wake_init, NULL, NULL, NULL};
+const struct zone_kind wake_kind = {"wake", 1, wake_size, wake_init, NULL, NULL, NULL, false};
 
 int wake_open(struct wake *wake, struct wake_zone *zone, unsigned slots)
 {
@@ -94,6 +95,18 @@ int wake_open(struct wake *wake, struct wake_zone *zone, unsigned slots)
             return -1;
         }
     }
+    return 0;
+}
+
+int wake_adopt(struct wake *wake, struct wake_zone *zone, const int *fds, unsigned slots)
+{
+    *wake = (struct wake){.zone = zone, .count = slots, .fds = calloc(slots ? slots : 1, sizeof(int))};
+    if (!wake->fds) {
+        *wake = (struct wake){0};
+        errno = ENOMEM;
+        return -1;
+    }
+    memcpy(wake->fds, fds, slots * sizeof(int));
     return 0;
 }
 

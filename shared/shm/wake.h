@@ -32,6 +32,9 @@ struct wake {
 int wake_open(struct wake *wake, struct wake_zone *zone, unsigned slots);
 void wake_close(struct wake *wake);
 
+/* With eventfds that are there already: of another program's processes, whose zone this is. As wake_open(). */
+int wake_adopt(struct wake *wake, struct wake_zone *zone, const int *fds, unsigned slots);
+
 /* Any process, any time; never blocks. An unknown slot is ignored. */
 void slot_wake(struct wake *wake, unsigned slot, enum wake_reason reason, uint32_t index, uint64_t serial);
 

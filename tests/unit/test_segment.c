@@ -34,8 +34,8 @@ static void init(void *zone, size_t size, const struct segment_plan *plan)
     memset(bytes, 'z', size);
 }
 
-static const struct zone_kind ant = {"ant", 1, ant_size, init, NULL, NULL, NULL};
-static const struct zone_kind bee = {"bee", 7, bee_size, init, NULL, NULL, NULL};
+static const struct zone_kind ant = {"ant", 1, ant_size, init, NULL, NULL, NULL, false};
+static const struct zone_kind bee = {"bee", 7, bee_size, init, NULL, NULL, NULL, false};
 static const struct zone_kind *const kinds[] = {&ant, &bee, NULL};
 
 static struct arena *arena;

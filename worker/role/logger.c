@@ -2,7 +2,8 @@
  *
  * The only child that may block: a full disk or a stuck pipe stops it, not the traffic; lines are then dropped and
  * counted in their rings. Started by the master, it outlives generations. It frees the slots of the dead once their
- * rings are drained.
+ * rings are drained. A ring has one reader: the logger touches none before GO, which the master says when the one
+ * before it is gone.
  *
  * It rests at least REST_MS between two drains, so that under load nobody has to wake it: only a ring more than half
  * full does. Finding nothing, it sleeps until a line wakes it, and looks once a second all the same (a process may
@@ -41,6 +42,7 @@ struct logger {
     struct member member;
     struct timer drain;
     uint64_t end_ms; /* draining: when it ends at the latest; 0: no limit */
+    bool reads;      /* got GO: the rings are its own */
     struct shared_log log;
     struct sink sink[LOG_TARGETS];
     uint64_t lost[LOG_TARGETS];    /* of the sink's lost lines: those that were reported … */
@@ -174,6 +176,8 @@ static void drain(struct logger *logger)
 {
     struct logs *logs = logger->shared->logs;
     bool all;
+    if (!logger->reads)
+        return;
     bool leaving = logger->member.draining || logger->member.orphan;
     bool late = logger->end_ms && logger->loop.now_ms >= logger->end_ms;
     /* Asked before the rings are drained: what a process wrote last is then among it. */
@@ -221,7 +225,8 @@ static void on_reopen(struct member *member, struct channel_message *message)
     struct logger *logger = member->owner;
     bool all;
     unsigned next = 0;
-    drain_round(logger, &all);
+    if (logger->reads)
+        drain_round(logger, &all);
     for (unsigned i = 0; i < LOG_TARGETS; i++) {
         if (!(message->flags & 1u << i))
             continue;
@@ -236,6 +241,14 @@ static void on_reopen(struct member *member, struct channel_message *message)
     drain(logger);
 }
 
+static void on_go(struct member *member)
+{
+    struct logger *logger = member->owner;
+    logger->reads = true;
+    logs_set_reader(logger->shared->logs, logger->process->slot);
+    drain(logger);
+}
+
 static struct logger *logger_new(struct process *process)
 {
     unsigned slots = process->shared->slots->count;
@@ -246,6 +259,7 @@ static struct logger *logger_new(struct process *process)
     logger->shared = process->shared;
     logger->slots = slots;
     logger->member.owner = logger;
+    logger->member.on_go = on_go;
     logger->member.on_wake = on_wake;
     logger->member.on_drain = on_drain;
     logger->member.on_reopen = on_reopen;
@@ -269,18 +283,15 @@ int logger_main(struct process *process)
     }
     logger->log = (struct shared_log){process->shared, process->slot};
     shared_log_start(&logger->log);
-    logs_set_reader(process->shared->logs, process->slot);
     member_ready(&logger->member);
-    /* It serves without GO: the processes of the last generation write already. */
-    atomic_store_explicit(&logger->member.slot->state, SLOT_SERVING, memory_order_release);
-    drain(logger);
     loop_run(&logger->loop);
 
     bool all = false;
-    for (unsigned i = 0; i < LAST_ROUNDS && (drain_round(logger, &all) || !all); i++)
+    for (unsigned i = 0; logger->reads && i < LAST_ROUNDS && (drain_round(logger, &all) || !all); i++)
         ;
     log_to(NULL, NULL);
-    logs_sleeping(process->shared->logs, false);
+    if (logger->reads)
+        logs_sleeping(process->shared->logs, false);
     loop_close(&logger->loop);
     free(logger);
     return 0;
