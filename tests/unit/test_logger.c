@@ -97,7 +97,7 @@ static int tear_down(void **state)
 }
 
 /* Starts it with the two descriptors, which it gets for its own; returns when it is READY. */
-static void start(int error, bool error_syslog, int access)
+static void start_ready(int error, bool error_syslog, int access)
 {
     int ends[2];
     assert_int_equal(channel_pair(ends), 0);
@@ -128,6 +128,18 @@ static void start(int error, bool error_syslog, int access)
     assert_int_equal(poll(&fd, 1, ANSWER_MS), 1);
     assert_int_equal(channel_receive(channel, &message), 1);
     assert_int_equal(message.verb, CHANNEL_READY);
+}
+
+/* The same, with GO. */
+static void start(int error, bool error_syslog, int access)
+{
+    uint64_t begin = clock_monotonic_ns();
+    start_ready(error, error_syslog, access);
+    assert_int_equal(channel_tell(channel, CHANNEL_GO, 0), 0);
+    while (shared.slots->slot[LOGGER].state != SLOT_SERVING || logs_reader(shared.logs) != LOGGER) {
+        assert_true(clock_monotonic_ns() - begin < ANSWER_MS * NS_PER_MS);
+        sched_yield();
+    }
 }
 
 static void expect_exit(void)
@@ -222,6 +234,18 @@ static void lines_reach_their_files_in_order(void **state)
     }
     assert_int_equal(next[FIRST], 20000);
     assert_int_equal(next[SECOND], 20000);
+}
+
+/* Another logger may read them still. */
+static void without_go_it_leaves_the_rings_alone(void **state)
+{
+    struct logs_line line;
+    (void)state;
+    start_ready(log_open("error"), false, log_open("access"));
+    put(FIRST, LOG_ERROR, "an error\n");
+    stop();
+    assert_int_equal(strlen(log_text("error")), 0);
+    assert_true(logs_peek(shared.logs, FIRST, &line));
 }
 
 static void a_line_wakes_it(void **state)
@@ -528,6 +552,7 @@ int main(int argc, char **argv)
     title_init(argc, argv);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(lines_reach_their_files_in_order, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(without_go_it_leaves_the_rings_alone, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_line_wakes_it, set_up, tear_down),
         cmocka_unit_test_setup_teardown(reopening_loses_nothing, set_up, tear_down),
         cmocka_unit_test_setup_teardown(the_log_that_is_not_sent_stays, set_up, tear_down),
