@@ -188,6 +188,7 @@ static void turn(struct master *master)
     obey_signals(master);
     control_overdue(master);
     child_kill_overdue(master);
+    watchdog_look(master);
     keep_full(master);
     reload_advance(master);
     upgrade_advance(master);
@@ -271,6 +272,7 @@ int master_init(struct master *master, const char *config, const char *program, 
                               .pidfile = {.fd = -1},
                               .shared = {.segment = {.fd = -1}}};
     master->born = master->now = clock_monotonic_ns() / NS_PER_MS;
+    master->watchdog.looked = master->now;
     master->arena = arena_new(4096);
     list_init(&master->children);
     list_init(&master->listeners.list);

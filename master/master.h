@@ -12,6 +12,7 @@
 #include "master/signals.h"
 #include "master/stray.h"
 #include "master/upgrade.h"
+#include "master/watchdog.h"
 #include "shared/shm/shared.h"
 
 /* In the order in which they are gone through; the functions are in master.c. */
@@ -53,6 +54,7 @@ struct master {
     struct crew *crew;    /* those of the serving generation; NULL until the first serves */
     struct reload reload;
     struct upgrade upgrade;
+    struct watchdog watchdog;
 };
 
 /* An empty one; `program` is where newer ones are found, or NULL. 0, or -1 with errno. */

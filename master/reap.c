@@ -81,6 +81,7 @@ static void child_ended(struct master *master, struct child *child, int status)
     else
         log_error("%s", reason);
     slot_dead(master, child);
+    watchdog_gone(master, child);
     vacate(master, child, early, reason);
     if (child->channel >= 0)
         close(child->channel);

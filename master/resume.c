@@ -184,7 +184,7 @@ static int go_on(struct master *master, struct errors *errors)
 {
     char path[40];
     struct inheritance inheritance = {NULL, 0};
-    snprintf(path, sizeof(path), "/proc/self/fd/%d", handover_number(&master->upgrade.handover, "settings"));
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", baton_number(&master->upgrade.baton, "settings"));
     struct generation *generation =
         generation_load(path, master->reload.number, &role_generation_kind, errors);
     if (!generation || resume_found(master, generation->settings, false, errors))
@@ -193,7 +193,7 @@ static int go_on(struct master *master, struct errors *errors)
     if (errors->count || listen_prepare(&master->listeners, generation->settings, &inheritance, errors))
         return -1;
     master->crew = crew_new(generation, &inheritance, (unsigned)reload_files(master, generation->settings));
-    handover_inboxes(&master->upgrade.handover, master->crew);
+    baton_inboxes(&master->upgrade.baton, master->crew);
     listen_commit(&master->listeners);
     take_posts(master);
     free_slots_of_dead(master);
@@ -203,12 +203,12 @@ static int go_on(struct master *master, struct errors *errors)
 static int come_back(struct master *master)
 {
     struct upgrade *upgrade = &master->upgrade;
-    struct handover_back back = {.why = "the new program couldn't read what was handed over"};
+    struct baton_back back = {.why = "the new program couldn't read what was handed over"};
     struct errors errors;
     struct arena *arena = arena_new(16 * 1024);
     char why[1024];
     errors_init(&errors, arena);
-    handover_came_back(&upgrade->handover, &back);
+    baton_came_back(&upgrade->baton, &back);
     if (go_on(master, &errors)) {
         log_error("upgrade: %s", back.why);
         log_error("upgrade: the way back is barred, the workers serve on without a master: %s",
@@ -231,13 +231,13 @@ static int come_back(struct master *master)
 /* What else is open was the other program's own. */
 static int close_others(const struct master *master, int image)
 {
-    const struct handover *handover = &master->upgrade.handover;
-    unsigned count = handover->passed.count;
+    const struct baton *baton = &master->upgrade.baton;
+    unsigned count = baton->passed.count;
     int *keep = malloc((count + 3) * sizeof(*keep));
     if (!keep)
         return -1;
-    memcpy(keep, handover->passed.fds, count * sizeof(*keep));
-    keep[count++] = handover->fd;
+    memcpy(keep, baton->passed.fds, count * sizeof(*keep));
+    keep[count++] = baton->fd;
     keep[count++] = image;
     keep[count++] = master->signals.fd;
     int error = spawn_close_others(keep, count);
@@ -257,13 +257,12 @@ int resume_run(const char *config, const char *program)
     }
     unsetenv(UPGRADE_VARIABLE);
     int error = master_init(&master, config, program, -1);
-    upgrade->handover.fd = fd;
+    upgrade->baton.fd = fd;
     upgrade->image = image;
     bool trial = strcmp(word, "trial") == 0, back = strcmp(word, "back") == 0;
     if (error)
         snprintf(why, sizeof(why), "signals can't be read: %m");
-    if (error || handover_read(&upgrade->handover, &master, why, sizeof(why)) ||
-        close_others(&master, image)) {
+    if (error || baton_read(&upgrade->baton, &master, why, sizeof(why)) || close_others(&master, image)) {
         fprintf(stderr, "gatehouse: %s\n", why);
         if (!trial && !back)
             upgrade_execute(image, &master, fd, "back");

@@ -12,10 +12,12 @@ const struct role roles[ROLE_COUNT] = {
     [ROLE_MASTER] = {.name = "master", .lasting = true},
     [ROLE_LOGGER] =
         {.name = "logger", .main = logger_main, .inherits = INHERIT_LOGS, .lasting = true, .single = true},
-    [ROLE_KEEPER] = {.name = "keeper", .main = keeper_main, .inherits = INHERIT_ADMIN, .single = true},
+    [ROLE_KEEPER] =
+        {.name = "keeper", .main = keeper_main, .inherits = INHERIT_ADMIN, .single = true, .watched = true},
     [ROLE_WORKER] = {.name = "worker",
                      .main = worker_main,
                      .count = worker_count,
                      .inherits = INHERIT_LISTENERS | INHERIT_INBOX,
+                     .watched = true,
                      .drains = true},
 };

@@ -16,6 +16,7 @@ struct role {
     unsigned inherits; /* of enum role_inherits */
     bool lasting;      /* tied to no generation: one set of them for the life of the master */
     bool single;       /* one serves at a time: the new one gets GO when the old one is gone */
+    bool watched;      /* never blocks: the watchdog ends one that does */
     bool drains;       /* has requests to finish: told to drain where others are told to stop */
 };
 

@@ -29,7 +29,7 @@ enum { RETURN_GRACE_MS = 2000 };
 
 void upgrade_init(struct upgrade *upgrade, const char *program)
 {
-    *upgrade = (struct upgrade){.program = program, .pipe = -1, .image = -1, .handover = {.fd = -1}};
+    *upgrade = (struct upgrade){.program = program, .pipe = -1, .image = -1, .baton = {.fd = -1}};
 }
 
 bool upgrade_takes(const struct master *master)
@@ -49,12 +49,12 @@ bool upgrade_request(struct master *master)
 
 /* --- executing --- */
 
-void upgrade_execute(int image, const struct master *master, int handover, const char *word)
+void upgrade_execute(int image, const struct master *master, int baton, const char *word)
 {
     char value[64], name[] = "gatehouse", run[] = "run", c[] = "-c", f[] = "-f";
     char *config = strdup(master->config), *first = strdup(master->upgrade.program);
     char *argv[] = {first ? first : name, run, c, config, master->background ? NULL : f, NULL};
-    snprintf(value, sizeof(value), "%d %d %s", handover, image, word);
+    snprintf(value, sizeof(value), "%d %d %s", baton, image, word);
     if (config && setenv(UPGRADE_VARIABLE, value, 1) == 0) {
         if (strcmp(word, "back") == 0)
             syscall(SYS_execveat, image, "", argv, environ, AT_EMPTY_PATH);
@@ -85,13 +85,13 @@ static void fail(struct master *master, const char *why)
     if (upgrade->pipe >= 0)
         close(upgrade->pipe);
     upgrade->pipe = -1;
-    int image = upgrade->handover.root ? handover_number(&upgrade->handover, "image") : -1;
-    int settings = upgrade->handover.root ? handover_number(&upgrade->handover, "settings") : -1;
+    int image = upgrade->baton.root ? baton_number(&upgrade->baton, "image") : -1;
+    int settings = upgrade->baton.root ? baton_number(&upgrade->baton, "settings") : -1;
     if (image >= 0)
         close(image);
     if (settings >= 0)
         close(settings);
-    handover_close(&upgrade->handover);
+    baton_close(&upgrade->baton);
     free(upgrade->said);
     upgrade->said = NULL;
     upgrade->state = UPGRADE_IDLE;
@@ -145,8 +145,8 @@ static int keep_settings(const struct master *master, char *why, size_t size)
 /* What is handed over, as it is now. */
 static int make(struct master *master, int image, int settings, char *why, size_t size)
 {
-    handover_close(&master->upgrade.handover);
-    return handover_make(&master->upgrade.handover, master, image, settings, why, size);
+    baton_close(&master->upgrade.baton);
+    return baton_make(&master->upgrade.baton, master, image, settings, why, size);
 }
 
 /* Starts the child that tries. 0, or -1 with errno. */
@@ -161,8 +161,8 @@ static int start_trial(struct master *master)
         fcntl(ends[1], F_SETFL, 0); /* it may wait until we have read */
         if (dup2(ends[1], STDOUT_FILENO) < 0 || dup2(ends[1], STDERR_FILENO) < 0)
             _exit(127);
-        handover_pass(&upgrade->handover, true);
-        upgrade_execute(handover_number(&upgrade->handover, "image"), master, upgrade->handover.fd, "trial");
+        baton_pass(&upgrade->baton, true);
+        upgrade_execute(baton_number(&upgrade->baton, "image"), master, upgrade->baton.fd, "trial");
         dprintf(STDERR_FILENO, "it can't be executed: %s\n", strerror(errno));
         _exit(127);
     }
@@ -248,18 +248,17 @@ static void execute(struct master *master)
 {
     struct upgrade *upgrade = &master->upgrade;
     char why[UPGRADE_TEXT];
-    int image = handover_number(&upgrade->handover, "image"),
-        settings = handover_number(&upgrade->handover, "settings");
+    int image = baton_number(&upgrade->baton, "image"), settings = baton_number(&upgrade->baton, "settings");
     log_notice("upgrade: %s is executed", upgrade->program);
     if (upgrade->pipe >= 0)
         close(upgrade->pipe);
     upgrade->pipe = -1;
     stray_flush(&master->stray);
     if (make(master, image, settings, why, sizeof(why)) == 0) {
-        handover_pass(&upgrade->handover, true);
-        upgrade_execute(image, master, upgrade->handover.fd, "take");
+        baton_pass(&upgrade->baton, true);
+        upgrade_execute(image, master, upgrade->baton.fd, "take");
         snprintf(why, sizeof(why), "%s can't be executed: %s", upgrade->program, strerror(errno));
-        handover_pass(&upgrade->handover, false);
+        baton_pass(&upgrade->baton, false);
     }
     fail(master, why);
 }
@@ -314,8 +313,8 @@ void upgrade_taken(struct master *master)
     struct upgrade *upgrade = &master->upgrade;
     char text[UPGRADE_TEXT], why[1024];
     struct shared_change *change = &upgrade->change;
-    const char *before = handover_version(&upgrade->handover);
-    int settings = handover_number(&upgrade->handover, "settings");
+    const char *before = baton_version(&upgrade->baton);
+    int settings = baton_number(&upgrade->baton, "settings");
     upgrade->state = UPGRADE_IDLE;
     master->state = MASTER_SERVING;
     snprintf(text, sizeof(text), "%s%s%sversion %s took over from %s: generation %" PRIu64 " serves",
@@ -325,11 +324,11 @@ void upgrade_taken(struct master *master)
     if (change->processes) /* the older processes have their own copies */
         for (unsigned i = 0; i < upgrade->found.wake_count; i++)
             close(upgrade->found.wake[i]);
-    handover_inboxes(&upgrade->handover, NULL); /* who has connections to offer is told of the new ones */
+    baton_inboxes(&upgrade->baton, NULL); /* who has connections to offer is told of the new ones */
     close(upgrade->image);
     close(settings);
     upgrade->image = -1;
-    handover_close(&upgrade->handover);
+    baton_close(&upgrade->baton);
     notify_ready();
     control_upgrade_done(&master->control, true, text);
     if (upgrade->back.reopen && reopen_logs(master, why, sizeof(why)))
@@ -363,9 +362,9 @@ static void advance_returning(struct master *master)
         return;
     upgrade->back.why = upgrade->why ? upgrade->why : "no memory for the reason";
     upgrade->back.reload = master->reload.queued;
-    if (handover_return(&upgrade->handover, master, &upgrade->back, why, sizeof(why)) == 0) {
-        handover_pass(&upgrade->handover, true);
-        upgrade_execute(upgrade->image, master, upgrade->handover.fd, "back");
+    if (baton_return(&upgrade->baton, master, &upgrade->back, why, sizeof(why)) == 0) {
+        baton_pass(&upgrade->baton, true);
+        upgrade_execute(upgrade->image, master, upgrade->baton.fd, "back");
         snprintf(why, sizeof(why), "%s", strerror(errno));
     }
     /* As if the master had been killed: the workers serve on, and a new master tells them to drain. */

@@ -11,7 +11,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "master/handover.h"
+#include "master/baton.h"
 #include "shared/shm/shared.h"
 
 struct master;
@@ -30,7 +30,7 @@ struct upgrade {
     enum upgrade_state state;
     bool queued;         /* one is to begin when the reload in progress is over */
     const char *program; /* what is executed: absolute; NULL: not known */
-    struct handover handover;
+    struct baton baton;
 
     /* UPGRADE_TRYING */
     pid_t pid;         /* the child; 0: it ended */
@@ -43,7 +43,7 @@ struct upgrade {
     /* UPGRADE_TAKING and UPGRADE_RETURNING */
     int image; /* the old program */
     char *why; /* that we failed */
-    struct handover_back back;
+    struct baton_back back;
     struct shared_found found;
     struct shared_change change;
 
@@ -79,9 +79,9 @@ void upgrade_came_back(struct master *master, const char *why);
 
 /* Executes the program of that descriptor with what was handed over; returns only when that fails. `word` says in
  * what role: "" to take over, "back" to go on. */
-void upgrade_execute(int image, const struct master *master, int handover, const char *word);
+void upgrade_execute(int image, const struct master *master, int baton, const char *word);
 
 /* The variable of the environment by which the program knows that it takes over. */
-#define UPGRADE_VARIABLE "GATEHOUSE_HANDOVER"
+#define UPGRADE_VARIABLE "GATEHOUSE_BATON"
 
 #endif

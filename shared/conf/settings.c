@@ -7,6 +7,8 @@
 
 #include "shared/conf/sections.h"
 
+enum { WATCHDOG_LEAST_MS = 2000 };
+
 static void check_listeners(struct conf_loader *loader, const struct settings *settings)
 {
     const struct conf_list *list = &settings->listeners;
@@ -94,6 +96,15 @@ static void check_proxy_protocol(struct conf_loader *loader, const struct settin
     }
 }
 
+/* Heartbeats come once a second. */
+static void check_watchdog(struct conf_loader *loader, const struct settings *settings)
+{
+    if (settings->watchdog && settings->watchdog < WATCHDOG_LEAST_MS)
+        conf_error(loader, settings->origin, "watchdog",
+                   "is too short to be told from a busy machine (write \"%us\" or more, or \"0\" for none)",
+                   WATCHDOG_LEAST_MS / 1000);
+}
+
 static void settings_check(struct conf_loader *loader, void *structure)
 {
     struct settings *settings = structure;
@@ -101,6 +112,7 @@ static void settings_check(struct conf_loader *loader, void *structure)
     check_listeners(loader, settings);
     check_proxy_protocol(loader, settings);
     check_apis(loader, settings);
+    check_watchdog(loader, settings);
     if (settings->origin.file && !settings->listeners.count)
         conf_warn(loader, settings->origin, "listeners", "there are none, so that nothing is served");
 }
@@ -122,6 +134,10 @@ static const struct row rows[] = {
     S(ROW_DURATION, drain_timeout, .fallback = "60s", .min = 0, .max = 604800000,
       .help =
           "how long old processes may finish their requests after a reload or stop; 0: as long as they need"),
+    S(ROW_DURATION, watchdog, .fallback = "10s", .min = 0, .max = 3600000,
+      .help =
+          "how long a worker or the keeper may show no sign of life (an endless loop, a SIGSTOP) until it is "
+          "killed and replaced; 0: for ever"),
     S(ROW_NUMBER, max_generations, .fallback = "8", .min = 2, .max = 64,
       .help =
           "configurations that may be alive at once, draining ones included; beyond it the oldest is ended"),

@@ -257,6 +257,7 @@ struct settings {
     const char *pidfile, *control;
     int64_t start_timeout; /* milliseconds */
     int64_t drain_timeout; /* milliseconds; 0: no limit */
+    int64_t watchdog;      /* milliseconds; 0: off */
     int64_t max_generations;
     int64_t max_connections;             /* of clients, a worker */
     struct conf_strings trusted_proxies; /* addresses whose X-Request-Id and X-Forwarded-* are believed */

@@ -93,8 +93,8 @@ static void a_zone_is_found_by_name_and_version(void **state)
     const char *why = NULL;
     struct segment_plan plan = {.slots = 5, .log_ring = 8192, .size_at_most = 1 << 20};
     assert_int_equal(segment_create(&segment, kinds, &plan, arena, &why), 0);
-    const struct zone_kind older = {"bee", 6, bee_size, init, NULL, NULL, NULL},
-                           other = {"be", 7, bee_size, init, NULL};
+    const struct zone_kind older = {"bee", 6, bee_size, init, NULL, NULL, NULL, false},
+                           other = {"be", 7, bee_size, init, NULL, NULL, NULL, false};
     assert_null(segment_zone(&segment, &older, NULL));
     assert_null(segment_zone(&segment, &other, NULL));
     struct segment cut = segment;

@@ -1,5 +1,5 @@
-/* handover: written by upgrade.c before an exec, read by resume.c after it; either may be of another version. */
-#include "master/handover.h"
+/* baton: written by upgrade.c before an exec, read by resume.c after it; either may be of another version. */
+#include "master/baton.h"
 
 #include "config.h"
 
@@ -15,7 +15,7 @@
 
 #include "master/master.h"
 
-enum { HANDOVER_MOST = 4 << 20 };
+enum { BATON_MOST = 4 << 20 };
 
 static const char *const target_names[LOG_TARGETS] = {[LOG_ERROR] = "error", [LOG_ACCESS] = "access"};
 static const char *const state_names[] = {
@@ -30,7 +30,7 @@ static const char *const wait_names[] = {
 };
 #define COUNT(array) (sizeof(array) / sizeof(*(array)))
 
-static void remember(struct handover_fds *fds, int fd)
+static void remember(struct baton_fds *fds, int fd)
 {
     if (fd < 0)
         return;
@@ -42,13 +42,13 @@ static void remember(struct handover_fds *fds, int fd)
 
 /* --- writing --- */
 
-static json_t *fd_out(struct handover *handover, int fd)
+static json_t *fd_out(struct baton *baton, int fd)
 {
-    remember(&handover->passed, fd);
+    remember(&baton->passed, fd);
     return json_integer(fd);
 }
 
-static json_t *listeners_out(struct handover *handover, const struct master *master)
+static json_t *listeners_out(struct baton *baton, const struct master *master)
 {
     json_t *list = json_array();
     char address[ADDRESS_TEXT_SIZE];
@@ -57,16 +57,16 @@ static json_t *listeners_out(struct handover *handover, const struct master *mas
         const struct listening *entry = CONTAINER_OF(link, struct listening, link);
         address_format(&entry->address, address);
         json_array_append_new(
-            list, json_pack("{s:o, s:s, s:b, s:i, s:i, s:I, s:I, s:I, s:I}", "fd",
-                            fd_out(handover, entry->fd), "address", address, "admin", entry->admin, "backlog",
-                            entry->backlog, "mode", (int)entry->rights.mode, "owner",
-                            (json_int_t)entry->rights.owner, "group", (json_int_t)entry->rights.group,
-                            "device", (json_int_t)entry->device, "inode", (json_int_t)entry->inode));
+            list, json_pack("{s:o, s:s, s:b, s:i, s:i, s:I, s:I, s:I, s:I}", "fd", fd_out(baton, entry->fd),
+                            "address", address, "admin", entry->admin, "backlog", entry->backlog, "mode",
+                            (int)entry->rights.mode, "owner", (json_int_t)entry->rights.owner, "group",
+                            (json_int_t)entry->rights.group, "device", (json_int_t)entry->device, "inode",
+                            (json_int_t)entry->inode));
     }
     return list;
 }
 
-static json_t *children_out(struct handover *handover, const struct master *master)
+static json_t *children_out(struct baton *baton, const struct master *master)
 {
     json_t *list = json_array();
     LIST_EACH(link, &master->children)
@@ -76,80 +76,79 @@ static json_t *children_out(struct handover *handover, const struct master *mast
                               json_pack("{s:s, s:i, s:I, s:I, s:i, s:o, s:s, s:I, s:I, s:i}", "role",
                                         child->role->name, "number", (int)child->number, "generation",
                                         (json_int_t)child->generation, "pid", (json_int_t)child->pid, "slot",
-                                        (int)child->slot, "channel", fd_out(handover, child->channel),
-                                        "state", state_names[child->state], "go_at", (json_int_t)child->go_at,
+                                        (int)child->slot, "channel", fd_out(baton, child->channel), "state",
+                                        state_names[child->state], "go_at", (json_int_t)child->go_at,
                                         "kill_at", (json_int_t)child->kill_at, "set", (int)child->set));
     }
     return list;
 }
 
-static json_t *inboxes_out(struct handover *handover, const struct master *master)
+static json_t *inboxes_out(struct baton *baton, const struct master *master)
 {
     json_t *list = json_array();
     for (unsigned i = 0; i < master->crew->count; i++) {
         const struct post *post = &master->crew->posts[i];
         if (post->inbox[0] >= 0)
             json_array_append_new(list, json_pack("{s:s, s:i, s:[o, o]}", "role", post->role->name, "number",
-                                                  (int)post->number, "fds", fd_out(handover, post->inbox[0]),
-                                                  fd_out(handover, post->inbox[1])));
+                                                  (int)post->number, "fds", fd_out(baton, post->inbox[0]),
+                                                  fd_out(baton, post->inbox[1])));
     }
     return list;
 }
 
-static json_t *clients_out(struct handover *handover, const struct master *master)
+static json_t *clients_out(struct baton *baton, const struct master *master)
 {
     json_t *list = json_array();
     for (unsigned i = 0; i < CONTROL_CLIENTS; i++) {
         const struct client *client = &master->control.clients[i];
         if (client->fd >= 0)
             json_array_append_new(list,
-                                  json_pack("{s:o, s:s, s:I, s:I}", "fd", fd_out(handover, client->fd),
-                                            "wait", wait_names[client->wait], "ticket",
-                                            (json_int_t)client->ticket, "until", (json_int_t)client->until));
+                                  json_pack("{s:o, s:s, s:I, s:I}", "fd", fd_out(baton, client->fd), "wait",
+                                            wait_names[client->wait], "ticket", (json_int_t)client->ticket,
+                                            "until", (json_int_t)client->until));
     }
     return list;
 }
 
-static json_t *logs_out(struct handover *handover, const struct master *master)
+static json_t *logs_out(struct baton *baton, const struct master *master)
 {
     json_t *logs = json_object();
     for (unsigned i = 0; i < LOG_TARGETS; i++)
         json_object_set_new(logs, target_names[i],
-                            json_pack("{s:o, s:b}", "fd", fd_out(handover, master->logs.fds[i]), "syslog",
+                            json_pack("{s:o, s:b}", "fd", fd_out(baton, master->logs.fds[i]), "syslog",
                                       master->logs.syslog[i]));
     return logs;
 }
 
-static json_t *segments_out(struct handover *handover, const struct master *master)
+static json_t *segments_out(struct baton *baton, const struct master *master)
 {
     json_t *list = json_array();
     for (const struct segment *segment = &master->shared.segment; segment; segment = segment->older)
-        json_array_append_new(list, fd_out(handover, segment->fd));
+        json_array_append_new(list, fd_out(baton, segment->fd));
     return list;
 }
 
-static json_t *wake_out(struct handover *handover, const struct master *master)
+static json_t *wake_out(struct baton *baton, const struct master *master)
 {
     json_t *list = json_array();
     for (unsigned i = 0; i < master->shared.wake.count; i++)
-        json_array_append_new(list, fd_out(handover, master->shared.wake.fds[i]));
+        json_array_append_new(list, fd_out(baton, master->shared.wake.fds[i]));
     return list;
 }
 
 /* The descriptor is made at the first time. */
-static int store(struct handover *handover, char *why, size_t size)
+static int store(struct baton *baton, char *why, size_t size)
 {
-    char *text = json_dumps(handover->root, JSON_INDENT(1));
+    char *text = json_dumps(baton->root, JSON_INDENT(1));
     if (!text) {
         snprintf(why, size, "the state of the master can't be written: a path in it is not UTF-8");
         return -1;
     }
     size_t length = strlen(text);
-    if (handover->fd < 0)
-        handover->fd = memfd_create("gatehouse-handover", MFD_CLOEXEC);
+    if (baton->fd < 0)
+        baton->fd = memfd_create("gatehouse-baton", MFD_CLOEXEC);
     int error = 0;
-    if (handover->fd < 0 || ftruncate(handover->fd, 0) ||
-        pwrite(handover->fd, text, length, 0) != (ssize_t)length) {
+    if (baton->fd < 0 || ftruncate(baton->fd, 0) || pwrite(baton->fd, text, length, 0) != (ssize_t)length) {
         snprintf(why, size, "the state of the master can't be written: %s", strerror(errno));
         error = -1;
     }
@@ -157,63 +156,63 @@ static int store(struct handover *handover, char *why, size_t size)
     return error;
 }
 
-int handover_make(struct handover *handover, const struct master *master, int image, int settings, char *why,
-                  size_t size)
+int baton_make(struct baton *baton, const struct master *master, int image, int settings, char *why,
+               size_t size)
 {
     const struct control *control = &master->control;
-    *handover = (struct handover){.fd = -1};
-    handover->root = json_pack(
-        "{s:i, s:s, s:s, s:s, s:b, s:I, s:I, s:I, s:I, s:i, s:i, s:o, s:o}", "format", HANDOVER_FORMAT,
+    *baton = (struct baton){.fd = -1};
+    baton->root = json_pack(
+        "{s:i, s:s, s:s, s:s, s:b, s:I, s:I, s:I, s:I, s:i, s:i, s:o, s:o}", "format", BATON_FORMAT,
         "version", PACKAGE_VERSION, "program", master->upgrade.program, "config", master->config,
         "background", master->background, "born", (json_int_t)master->born, "cut", (json_int_t)master->cut,
         "serial", (json_int_t)master->reload.serial, "generation", (json_int_t)master->reload.number, "slot",
-        (int)master->log.slot, "set", (int)master->upgrade.set, "image", fd_out(handover, image), "settings",
-        fd_out(handover, settings));
-    json_t *more = json_pack(
-        "{s:o, s:o, s:{s:o, s:s, s:I, s:I}, s:{s:o, s:s}, s:[o, o], s:o, s:o, s:o, s:o, s:o}", "segments",
-        segments_out(handover, master), "wake", wake_out(handover, master), "control", "fd",
-        fd_out(handover, control->fd), "path", control->path, "device", (json_int_t)control->device, "inode",
-        (json_int_t)control->inode, "pidfile", "fd", fd_out(handover, master->pidfile.fd), "path",
-        master->pidfile.path, "stray", fd_out(handover, master->stray.read_end),
-        fd_out(handover, master->stray.write_end), "logs", logs_out(handover, master), "listeners",
-        listeners_out(handover, master), "children", children_out(handover, master), "inboxes",
-        inboxes_out(handover, master), "clients", clients_out(handover, master));
-    json_object_update(handover->root, more);
+        (int)master->log.slot, "set", (int)master->upgrade.set, "image", fd_out(baton, image), "settings",
+        fd_out(baton, settings));
+    json_t *more =
+        json_pack("{s:o, s:o, s:{s:o, s:s, s:I, s:I}, s:{s:o, s:s}, s:[o, o], s:o, s:o, s:o, s:o, s:o}",
+                  "segments", segments_out(baton, master), "wake", wake_out(baton, master), "control", "fd",
+                  fd_out(baton, control->fd), "path", control->path, "device", (json_int_t)control->device,
+                  "inode", (json_int_t)control->inode, "pidfile", "fd", fd_out(baton, master->pidfile.fd),
+                  "path", master->pidfile.path, "stray", fd_out(baton, master->stray.read_end),
+                  fd_out(baton, master->stray.write_end), "logs", logs_out(baton, master), "listeners",
+                  listeners_out(baton, master), "children", children_out(baton, master), "inboxes",
+                  inboxes_out(baton, master), "clients", clients_out(baton, master));
+    json_object_update(baton->root, more);
     json_decref(more);
-    if (!handover->root || json_object_size(handover->root) != 23) {
+    if (!baton->root || json_object_size(baton->root) != 23) {
         snprintf(why, size, "the state of the master can't be written: a path in it is not UTF-8");
         return -1;
     }
-    return store(handover, why, size);
+    return store(baton, why, size);
 }
 
-int handover_return(struct handover *handover, const struct master *master, const struct handover_back *back,
-                    char *why, size_t size)
+int baton_return(struct baton *baton, const struct master *master, const struct baton_back *back, char *why,
+                 size_t size)
 {
     json_t *changed =
         json_pack("{s:I, s:I, s:o, s:o, s:{s:s, s:b, s:b, s:b, s:b}}", "cut", (json_int_t)master->cut,
-                  "serial", (json_int_t)master->reload.serial, "children", children_out(handover, master),
-                  "clients", clients_out(handover, master), "back", "why", back->why, "reload", back->reload,
+                  "serial", (json_int_t)master->reload.serial, "children", children_out(baton, master),
+                  "clients", clients_out(baton, master), "back", "why", back->why, "reload", back->reload,
                   "reopen", back->reopen, "stop", back->stop, "now", back->now);
     if (!changed) {
         snprintf(why, size, "the way back can't be written");
         return -1;
     }
-    json_object_update(handover->root, changed);
+    json_object_update(baton->root, changed);
     json_decref(changed);
-    return store(handover, why, size);
+    return store(baton, why, size);
 }
 
 /* --- reading --- */
 
 /* Takes a descriptor over; false: it isn't open. -1 is none, and right. */
-static bool fd_in(struct handover *handover, json_int_t fd)
+static bool fd_in(struct baton *baton, json_int_t fd)
 {
     if (fd < 0)
         return true;
     if (fd > INT_MAX || fcntl((int)fd, F_SETFD, FD_CLOEXEC) < 0)
         return false;
-    remember(&handover->passed, (int)fd);
+    remember(&baton->passed, (int)fd);
     return true;
 }
 
@@ -226,7 +225,7 @@ static int index_of(const char *word, const char *const *names, size_t count)
     return -1;
 }
 
-static int listener_in(struct handover *handover, struct master *master, json_t *value, json_error_t *error)
+static int listener_in(struct baton *baton, struct master *master, json_t *value, json_error_t *error)
 {
     const char *text, *reason;
     int admin, mode;
@@ -237,7 +236,7 @@ static int listener_in(struct handover *handover, struct master *master, json_t 
     if (json_unpack_ex(value, error, 0, "{s:I, s:s, s:b, s:i, s:i, s:I, s:I, s:I, s:I}", "fd", &fd, "address",
                        &text, "admin", &admin, "backlog", &entry->backlog, "mode", &mode, "owner", &owner,
                        "group", &group, "device", &device, "inode", &inode) ||
-        fd < 0 || !fd_in(handover, fd) || !address_parse(str_of(text), &entry->address, &reason)) {
+        fd < 0 || !fd_in(baton, fd) || !address_parse(str_of(text), &entry->address, &reason)) {
         free(entry);
         return -1;
     }
@@ -263,7 +262,7 @@ static const struct role *role_in(struct master *master, const char *name)
     return role;
 }
 
-static int child_in(struct handover *handover, struct master *master, json_t *value, json_error_t *error)
+static int child_in(struct baton *baton, struct master *master, json_t *value, json_error_t *error)
 {
     const char *role, *state;
     int number, slot, set;
@@ -271,7 +270,7 @@ static int child_in(struct handover *handover, struct master *master, json_t *va
     if (json_unpack_ex(value, error, 0, "{s:s, s:i, s:I, s:I, s:i, s:I, s:s, s:I, s:I, s:i}", "role", &role,
                        "number", &number, "generation", &generation, "pid", &pid, "slot", &slot, "channel",
                        &channel, "state", &state, "go_at", &go_at, "kill_at", &kill_at, "set", &set) ||
-        pid <= 1 || number < 0 || slot < 0 || !fd_in(handover, channel))
+        pid <= 1 || number < 0 || slot < 0 || !fd_in(baton, channel))
         return -1;
     int known = index_of(state, state_names, COUNT(state_names));
     struct child *child = calloc(1, sizeof(*child));
@@ -294,7 +293,7 @@ static int child_in(struct handover *handover, struct master *master, json_t *va
     return 0;
 }
 
-static int inbox_in(struct handover *handover, struct master *master, json_t *value, json_error_t *error)
+static int inbox_in(struct baton *baton, struct master *master, json_t *value, json_error_t *error)
 {
     const char *role;
     int number;
@@ -302,19 +301,19 @@ static int inbox_in(struct handover *handover, struct master *master, json_t *va
     (void)master; /* the crew, if it is to be had again, isn't yet */
     if (json_unpack_ex(value, error, 0, "{s:s, s:i, s:[I, I]}", "role", &role, "number", &number, "fds",
                        &fds[0], &fds[1]) ||
-        fds[0] < 0 || fds[1] < 0 || !fd_in(handover, fds[0]) || !fd_in(handover, fds[1]))
+        fds[0] < 0 || fds[1] < 0 || !fd_in(baton, fds[0]) || !fd_in(baton, fds[1]))
         return -1;
     return 0;
 }
 
 /* A client with a wish that this program doesn't know is closed. */
-static int client_in(struct handover *handover, struct master *master, json_t *value, json_error_t *error)
+static int client_in(struct baton *baton, struct master *master, json_t *value, json_error_t *error)
 {
     const char *wait;
     json_int_t fd, ticket, until;
     if (json_unpack_ex(value, error, 0, "{s:I, s:s, s:I, s:I}", "fd", &fd, "wait", &wait, "ticket", &ticket,
                        "until", &until) ||
-        fd < 0 || !fd_in(handover, fd))
+        fd < 0 || !fd_in(baton, fd))
         return -1;
     int known = index_of(wait, wait_names, COUNT(wait_names));
     for (unsigned i = 0; known >= 0 && i < CONTROL_CLIENTS; i++) {
@@ -328,14 +327,13 @@ static int client_in(struct handover *handover, struct master *master, json_t *v
     return 0;
 }
 
-static int each_in(struct handover *handover, struct master *master, const char *name,
-                   int (*one)(struct handover *handover, struct master *master, json_t *value,
-                              json_error_t *error),
+static int each_in(struct baton *baton, struct master *master, const char *name,
+                   int (*one)(struct baton *baton, struct master *master, json_t *value, json_error_t *error),
                    json_error_t *error)
 {
-    json_t *list = json_object_get(handover->root, name);
+    json_t *list = json_object_get(baton->root, name);
     for (size_t i = 0; i < json_array_size(list); i++)
-        if (one(handover, master, json_array_get(list, i), error)) {
+        if (one(baton, master, json_array_get(list, i), error)) {
             if (!error->text[0])
                 snprintf(error->text, sizeof(error->text), "%s[%zu] is not right", name, i);
             return -1;
@@ -344,14 +342,14 @@ static int each_in(struct handover *handover, struct master *master, const char 
 }
 
 /* A list of descriptors, into the master's arena. */
-static int fds_in(struct handover *handover, struct master *master, const char *name, const int **fds,
+static int fds_in(struct baton *baton, struct master *master, const char *name, const int **fds,
                   unsigned *count)
 {
-    json_t *list = json_object_get(handover->root, name);
+    json_t *list = json_object_get(baton->root, name);
     int *out = arena_array(master->arena, json_array_size(list) + 1, sizeof(*out));
     for (size_t i = 0; i < json_array_size(list); i++) {
         json_int_t fd = json_integer_value(json_array_get(list, i));
-        if (fd <= 0 || !fd_in(handover, fd))
+        if (fd <= 0 || !fd_in(baton, fd))
             return -1;
         out[i] = (int)fd;
     }
@@ -360,14 +358,14 @@ static int fds_in(struct handover *handover, struct master *master, const char *
     return 0;
 }
 
-static int logs_in(struct handover *handover, struct master *master, json_error_t *error)
+static int logs_in(struct baton *baton, struct master *master, json_error_t *error)
 {
     for (unsigned i = 0; i < LOG_TARGETS; i++) {
         json_int_t fd;
         int syslog;
-        if (json_unpack_ex(handover->root, error, 0, "{s:{s:{s:I, s:b}}}", "logs", target_names[i], "fd", &fd,
+        if (json_unpack_ex(baton->root, error, 0, "{s:{s:{s:I, s:b}}}", "logs", target_names[i], "fd", &fd,
                            "syslog", &syslog) ||
-            !fd_in(handover, fd))
+            !fd_in(baton, fd))
             return -1;
         master->logs.fds[i] = (int)fd;
         master->logs.syslog[i] = syslog;
@@ -376,21 +374,21 @@ static int logs_in(struct handover *handover, struct master *master, json_error_
 }
 
 /* The plain members. */
-static int master_in(struct handover *handover, struct master *master, json_error_t *error)
+static int master_in(struct baton *baton, struct master *master, json_error_t *error)
 {
     const char *program, *config, *control, *pidfile;
     int background, slot, set;
     json_int_t born, cut, serial, generation, image, settings, control_fd, device, inode, pidfile_fd,
         stray[2];
-    if (json_unpack_ex(handover->root, error, 0, "{s:s, s:s, s:b, s:I, s:I, s:I, s:I, s:i, s:i, s:I, s:I}",
+    if (json_unpack_ex(baton->root, error, 0, "{s:s, s:s, s:b, s:I, s:I, s:I, s:I, s:i, s:i, s:I, s:I}",
                        "program", &program, "config", &config, "background", &background, "born", &born,
                        "cut", &cut, "serial", &serial, "generation", &generation, "slot", &slot, "set", &set,
                        "image", &image, "settings", &settings) ||
-        json_unpack_ex(handover->root, error, 0, "{s:{s:I, s:s, s:I, s:I}, s:{s:I, s:s}, s:[I, I]}",
-                       "control", "fd", &control_fd, "path", &control, "device", &device, "inode", &inode,
-                       "pidfile", "fd", &pidfile_fd, "path", &pidfile, "stray", &stray[0], &stray[1]) ||
-        slot < 0 || !fd_in(handover, image) || !fd_in(handover, settings) || !fd_in(handover, control_fd) ||
-        !fd_in(handover, pidfile_fd) || !fd_in(handover, stray[0]) || !fd_in(handover, stray[1]))
+        json_unpack_ex(baton->root, error, 0, "{s:{s:I, s:s, s:I, s:I}, s:{s:I, s:s}, s:[I, I]}", "control",
+                       "fd", &control_fd, "path", &control, "device", &device, "inode", &inode, "pidfile",
+                       "fd", &pidfile_fd, "path", &pidfile, "stray", &stray[0], &stray[1]) ||
+        slot < 0 || !fd_in(baton, image) || !fd_in(baton, settings) || !fd_in(baton, control_fd) ||
+        !fd_in(baton, pidfile_fd) || !fd_in(baton, stray[0]) || !fd_in(baton, stray[1]))
         return -1;
     struct arena *arena = master->arena;
     master->upgrade.program = arena_strdup(arena, program);
@@ -415,7 +413,7 @@ static int master_in(struct handover *handover, struct master *master, json_erro
 static json_t *load(int fd)
 {
     struct stat found;
-    if (fstat(fd, &found) || found.st_size <= 0 || found.st_size > HANDOVER_MOST)
+    if (fstat(fd, &found) || found.st_size <= 0 || found.st_size > BATON_MOST)
         return NULL;
     char *text = malloc((size_t)found.st_size);
     if (!text)
@@ -426,25 +424,25 @@ static json_t *load(int fd)
     return root;
 }
 
-int handover_read(struct handover *handover, struct master *master, char *why, size_t size)
+int baton_read(struct baton *baton, struct master *master, char *why, size_t size)
 {
     json_error_t error = {.text = ""};
     struct upgrade *upgrade = &master->upgrade;
-    handover->root = load(handover->fd);
-    json_int_t format = json_integer_value(json_object_get(handover->root, "format"));
-    if (format < 1 || format > HANDOVER_FORMAT) {
+    baton->root = load(baton->fd);
+    json_int_t format = json_integer_value(json_object_get(baton->root, "format"));
+    if (format < 1 || format > BATON_FORMAT) {
         snprintf(why, size, "what the running gateway hands over is of format %lld, this program knows %d",
-                 (long long)format, HANDOVER_FORMAT);
+                 (long long)format, BATON_FORMAT);
         return -1;
     }
-    fcntl(handover->fd, F_SETFD, FD_CLOEXEC);
-    if (master_in(handover, master, &error) || logs_in(handover, master, &error) ||
-        each_in(handover, master, "listeners", listener_in, &error) ||
-        each_in(handover, master, "children", child_in, &error) ||
-        each_in(handover, master, "inboxes", inbox_in, &error) ||
-        each_in(handover, master, "clients", client_in, &error) ||
-        fds_in(handover, master, "segments", &upgrade->found.segments, &upgrade->found.segment_count) ||
-        fds_in(handover, master, "wake", &upgrade->found.wake, &upgrade->found.wake_count)) {
+    fcntl(baton->fd, F_SETFD, FD_CLOEXEC);
+    if (master_in(baton, master, &error) || logs_in(baton, master, &error) ||
+        each_in(baton, master, "listeners", listener_in, &error) ||
+        each_in(baton, master, "children", child_in, &error) ||
+        each_in(baton, master, "inboxes", inbox_in, &error) ||
+        each_in(baton, master, "clients", client_in, &error) ||
+        fds_in(baton, master, "segments", &upgrade->found.segments, &upgrade->found.segment_count) ||
+        fds_in(baton, master, "wake", &upgrade->found.wake, &upgrade->found.wake_count)) {
         snprintf(why, size, "what the running gateway hands over is not right: %s",
                  error.text[0] ? error.text : "a descriptor is missing");
         return -1;
@@ -452,13 +450,13 @@ int handover_read(struct handover *handover, struct master *master, char *why, s
     return 0;
 }
 
-bool handover_came_back(const struct handover *handover, struct handover_back *back)
+bool baton_came_back(const struct baton *baton, struct baton_back *back)
 {
-    json_t *said = json_object_get(handover->root, "back");
+    json_t *said = json_object_get(baton->root, "back");
     if (!said)
         return false;
     const char *why = json_string_value(json_object_get(said, "why"));
-    *back = (struct handover_back){
+    *back = (struct baton_back){
         .why = why ? why : "the new program gave the place back",
         .reload = json_is_true(json_object_get(said, "reload")),
         .reopen = json_is_true(json_object_get(said, "reopen")),
@@ -468,15 +466,15 @@ bool handover_came_back(const struct handover *handover, struct handover_back *b
     return true;
 }
 
-int handover_number(const struct handover *handover, const char *name)
+int baton_number(const struct baton *baton, const char *name)
 {
-    json_t *value = json_object_get(handover->root, name);
+    json_t *value = json_object_get(baton->root, name);
     return json_is_integer(value) ? (int)json_integer_value(value) : -1;
 }
 
-const char *handover_version(const struct handover *handover)
+const char *baton_version(const struct baton *baton)
 {
-    const char *version = json_string_value(json_object_get(handover->root, "version"));
+    const char *version = json_string_value(json_object_get(baton->root, "version"));
     return version ? version : "unknown";
 }
 
@@ -489,9 +487,9 @@ static struct post *inbox_post(struct crew *crew, const char *role, int number)
     return NULL;
 }
 
-void handover_inboxes(const struct handover *handover, struct crew *crew)
+void baton_inboxes(const struct baton *baton, struct crew *crew)
 {
-    json_t *list = json_object_get(handover->root, "inboxes");
+    json_t *list = json_object_get(baton->root, "inboxes");
     for (size_t i = 0; i < json_array_size(list); i++) {
         const char *role;
         int number, fds[2];
@@ -508,18 +506,18 @@ void handover_inboxes(const struct handover *handover, struct crew *crew)
     }
 }
 
-void handover_pass(const struct handover *handover, bool pass)
+void baton_pass(const struct baton *baton, bool pass)
 {
-    for (unsigned i = 0; i < handover->passed.count; i++)
-        fcntl(handover->passed.fds[i], F_SETFD, pass ? 0 : FD_CLOEXEC);
-    fcntl(handover->fd, F_SETFD, pass ? 0 : FD_CLOEXEC);
+    for (unsigned i = 0; i < baton->passed.count; i++)
+        fcntl(baton->passed.fds[i], F_SETFD, pass ? 0 : FD_CLOEXEC);
+    fcntl(baton->fd, F_SETFD, pass ? 0 : FD_CLOEXEC);
 }
 
-void handover_close(struct handover *handover)
+void baton_close(struct baton *baton)
 {
-    if (handover->fd >= 0)
-        close(handover->fd);
-    json_decref(handover->root);
-    free(handover->passed.fds);
-    *handover = (struct handover){.fd = -1};
+    if (baton->fd >= 0)
+        close(baton->fd);
+    json_decref(baton->root);
+    free(baton->passed.fds);
+    *baton = (struct baton){.fd = -1};
 }
