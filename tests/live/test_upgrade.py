@@ -1,9 +1,16 @@
 """Upgrade: another program takes the place of the running one, with the same pid and no request lost; or nothing
 changes."""
 import os
+import re
 import shutil
+import signal
+import struct
+import subprocess
+import threading
 
-from gatehouse import PROGRAM, Case, Load, alive, limit, wait_until
+from gatehouse import (DEADLINE, PROGRAM, UNDER, Case, Gateway, Load, alive, children, descriptors, end_process, limit,
+                       wait_until)
+from test_reload import Traced
 
 PROXY = '{ name = "a"; routes = ( { match = { prefix = "/"; }; proxy = { upstream = "origin"; }; } ); }'
 
@@ -28,12 +35,57 @@ class Installed(Case):
         os.rename(self.program_path + ".new", self.program_path)
 
     def installed(self, **settings):
-        return self.gateway(program=self.program_path, **settings)
+        """A gateway of it; commands come from the usual program, whatever is installed meanwhile."""
+        gateway = self.gateway(program=self.program_path, **settings)
+        gateway.program = PROGRAM
+        return gateway
 
     def upgrade(self, gateway):
         done = gateway.run("upgrade")
         self.assertEqual(done.status, 0, f"{done}{gateway.said()}")
         return done
+
+    def script(self, *lines):
+        """A program that isn't ours."""
+        self.text("#!/bin/sh\n" + "\n".join(lines) + "\n")
+
+    def text(self, text):
+        path = os.path.join(self.folder, "text")
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(text)
+        os.chmod(path, 0o755)
+        self.install(path)
+
+    def snapshot(self, gateway):
+        """What an upgrade that fails must leave alone."""
+        image = os.stat(f"/proc/{gateway.pid}/exe")
+        return (image.st_dev, image.st_ino), sorted(children(gateway.pid)), descriptors(gateway.pid)
+
+    def refused(self, gateway, pattern):
+        """An upgrade that must fail: the reason is printed, and nothing is different afterwards."""
+        before = self.snapshot(gateway)
+        done = gateway.run("upgrade")
+        self.assertEqual(done.status, 1, done)
+        self.assertRegex(done.text, pattern)
+        self.assertIn("nothing was changed", done.text)
+        gateway.wait_error("upgrade: nothing was changed")
+        wait_until(lambda: self.snapshot(gateway) == before,
+                   f"the same as before: {before}, {self.snapshot(gateway)}, {done}{gateway.said()}")
+
+    def sound(self, gateway, body=b"one"):
+        """It serves, replaces who dies, reloads, can be upgraded, and all that."""
+        self.assertEqual(gateway.get("/").body, body)
+        before = gateway.wait_processes("worker", 2)
+        os.kill(before[0], signal.SIGKILL)
+        gateway.deaths_expected = True
+        self.assertIn(before[1], gateway.wait_processes("worker", 2, besides=before[:1]))
+        self.assertEqual(gateway.get("/").body, body)
+        gateway.reload()
+        gateway.wait_processes("worker", 2, besides=before)
+        self.install()
+        self.upgrade(gateway)
+        gateway.reload(apis=respond("two"))
+        wait_until(lambda: gateway.get("/").body == b"two", "the new answer")
 
 
 class Same(Installed):
@@ -71,3 +123,350 @@ class Same(Installed):
     @limit(120)
     def test_under_load_of_new_connections(self):
         self.load_while_upgrading(10, fields=[("Connection", "close")])
+
+    def test_by_signal(self):
+        gateway = self.installed(apis=respond("one"))
+        before = gateway.wait_processes("worker", 2)
+        gateway.told = b""
+        gateway.signal(signal.SIGUSR2)
+        gateway.wait_told(b"RELOADING=1")
+        gateway.wait_told(b"READY=1\nMAINPID=%d" % gateway.pid)
+        gateway.wait_processes("worker", 2, besides=before)
+        self.sound(gateway)
+
+    def test_pid_and_files_stay(self):
+        """Nothing that was open is left open: not after one upgrade more than after another."""
+        gateway = self.installed(apis=respond("one"))
+        with open(gateway.pidfile, encoding="utf-8") as file:
+            self.assertEqual(int(file.read()), gateway.pid)
+        held = []
+        for _ in range(4):
+            before = sorted(children(gateway.pid))
+            self.upgrade(gateway)
+            wait_until(lambda gone=before: not any(map(alive, gone)), "the old processes' end")
+            gateway.wait_processes("worker", 2)
+            held.append(descriptors(gateway.pid))
+        self.assertEqual(len(set(held)), 1, held)
+        with open(gateway.pidfile, encoding="utf-8") as file:
+            self.assertEqual(int(file.read()), gateway.pid)
+        done = gateway.run("run", "-f")  # the lock holds still
+        self.assertEqual(done.status, 1)
+        self.assertIn(str(gateway.pid), done.err)
+
+    def test_a_new_configuration_too(self):
+        gateway = self.installed(apis=respond("one"))
+        gateway.write(apis=respond("two"))
+        self.upgrade(gateway)
+        wait_until(lambda: gateway.get("/").body == b"two", "the new answer")
+
+    def test_in_the_background(self):
+        gateway = Gateway(self.folder, apis=respond("one"), program=self.program_path)
+        done = gateway.run("run")
+        self.assertEqual(done.status, 0, done)
+        gateway.program = PROGRAM
+        with open(gateway.pidfile, encoding="utf-8") as file:
+            gateway.pid = int(file.read())
+        try:
+            before = gateway.wait_processes("worker", 2)
+            self.install()
+            self.upgrade(gateway)
+            gateway.wait_processes("worker", 2, besides=before)
+            with open(gateway.pidfile, encoding="utf-8") as file:
+                self.assertEqual(int(file.read()), gateway.pid)
+            gateway.get("/")
+            gateway.wait_access(1)
+            self.assertEqual(gateway.run("stop").status, 0)
+            wait_until(lambda: not alive(gateway.pid), "the master's end")
+        finally:
+            end_process(gateway.pid)
+
+    def test_as_process_one(self):
+        """In a pid namespace of its own, as in a container."""
+        space = self.pid_namespace()
+        gateway = Gateway(self.folder, apis=respond("one"))
+        with open(gateway.output, "wb") as output:
+            outer = subprocess.Popen([*space, "--kill-child", *UNDER, self.program_path, "-f", "-c", gateway.config],
+                                     stdin=subprocess.DEVNULL, stdout=output, stderr=output)
+        try:
+            wait_until(lambda: outer.poll() is not None or gateway.status(), "a status")
+            self.assertIsNone(outer.poll(), gateway.said())
+            gateway.pid = list(children(outer.pid))[0]
+            before = sorted(children(gateway.pid))
+            self.install()
+            self.upgrade(gateway)
+            wait_until(lambda: not any(map(alive, before)), "the old processes' end")
+            self.script("exit 1")
+            self.refused(gateway, "exited with status 1")
+            self.assertEqual(gateway.get("/").body, b"one")
+            self.assertEqual(list(children(outer.pid)), [gateway.pid])
+            os.kill(gateway.pid, signal.SIGTERM)
+            self.assertEqual(outer.wait(DEADLINE), 0, gateway.said())
+        finally:
+            outer.kill()
+
+    def pid_namespace(self):
+        """How to start a program as process 1: with a /proc of its own where that can be mounted."""
+        for words in (["unshare", "--pid", "--fork", "--mount-proc"], ["unshare", "--pid", "--fork"]):
+            if subprocess.run([*words, "true"], stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                              check=False).returncode == 0:
+                return words
+        return self.forbidden("namespaces are not allowed here")
+
+
+class Trial(Installed):
+    """A new program that fails before the old one is gone."""
+
+    def setUp(self):
+        super().setUp()
+        self.served = self.installed(apis=respond("one"), extra='start_timeout = "1s";')
+        self.served.wait_processes("worker", 2)
+
+    def refuses(self, pattern):
+        self.refused(self.served, pattern)
+        self.sound(self.served)
+
+    def test_no_program(self):
+        self.text("what is this?\n")
+        self.refuses("can't be executed: Exec format error")
+
+    def test_gone(self):
+        os.unlink(self.program_path)
+        self.refuses("can't be executed: No such file")
+
+    def test_another_program(self):
+        self.install("/bin/true")
+        self.refuses("doesn't say that it can take over")
+
+    def test_exits(self):
+        self.script("echo a library is missing >&2", "exit 3")
+        self.refuses(r"a library is missing(.|\n)*exited with status 3")
+
+    def test_crashes(self):
+        self.script("kill -SEGV $$")
+        self.refuses("was killed by signal 11")
+
+    def test_hangs(self):
+        self.script("exec sleep 1000")
+        self.refuses("start_timeout")
+
+    def test_talks_without_end(self):
+        self.script("exec yes")
+        self.refuses("start_timeout")
+
+    def test_a_broken_configuration(self):
+        self.served.by_control = True
+        before = dict(self.served.settings)
+        self.served.write(apis="nonsense")
+        self.refused(self.served, r"gatehouse\.conf:\d+: ")
+        self.served.settings = before
+        self.served.write()
+        self.sound(self.served)
+
+    def test_another_pidfile(self):
+        self.served.by_control = True
+        path = self.served.pidfile
+        self.served.pidfile += ".other"
+        self.served.write()
+        self.refused(self.served, "pidfile: .*restart")
+        self.served.pidfile = path
+        self.served.write()
+        self.sound(self.served)
+
+    def test_more_workers_than_there_is_room_for(self):
+        self.served.by_control = True
+        self.served.write(workers=500)
+        self.refused(self.served, "workers: .*restart")
+        self.served.write(workers=2)
+        self.sound(self.served)
+
+    def test_stop_meanwhile(self):
+        gate = os.path.join(self.folder, "gate")
+        os.mkfifo(gate)
+        self.script(f"echo > {gate}", "exec sleep 1000")
+        self.served.reload(extra='start_timeout = "10m";')
+        upgrade = threading.Thread(target=self.served.run, args=("upgrade",))
+        upgrade.start()
+        with open(gate, encoding="utf-8"):
+            self.served.signal(signal.SIGTERM)
+            self.assertEqual(self.served.ended(), 0)
+        upgrade.join(DEADLINE)
+
+
+class Return(Installed):
+    """A new program that is executed, and whose processes don't become READY: the old one goes on."""
+
+    def served(self, **settings):
+        gateway = self.installed(apis=respond("one"), **settings)
+        gateway.wait_processes("worker", 2)
+        gateway.deaths_expected = True
+        return gateway
+
+    def test_workers_that_fail(self):
+        gateway = self.served()
+        self.install()
+        with Traced(gateway.pid, "epoll_create1:error=EMFILE"):
+            self.refused(gateway, "no event loop|can't start")
+        self.sound(gateway)
+
+    def test_workers_that_die(self):
+        gateway = self.served()
+        self.install()
+        with Traced(gateway.pid, "epoll_create1:signal=SIGKILL"):
+            self.refused(gateway, "was killed by signal 9")
+        self.sound(gateway)
+
+    def test_workers_that_never_get_ready(self):
+        gateway = self.served(extra='start_timeout = "1s";')
+        self.install()
+        with Traced(gateway.pid, "epoll_create1:signal=SIGSTOP"):
+            self.refused(gateway, "was not ready within start_timeout")
+        self.sound(gateway)
+
+    def test_the_settings_are_as_they_were(self):
+        """Whatever the file says by then."""
+        gateway = self.served()
+        gateway.write(apis=respond("other"))
+        self.install()
+        with Traced(gateway.pid, "epoll_create1:error=EMFILE"):
+            self.refused(gateway, "no event loop|can't start")
+        before = gateway.wait_processes("worker", 2)
+        for pid in before:
+            os.kill(pid, signal.SIGKILL)
+        gateway.wait_processes("worker", 2, besides=before)
+        self.assertEqual(gateway.get("/").body, b"one")
+        gateway.reload()
+        wait_until(lambda: gateway.get("/").body == b"other", "the new answer")
+
+    def meanwhile(self, gateway):
+        """A thread that upgrades to a program whose workers stop; returns when they have."""
+        upgrade = threading.Thread(target=self.refused_later, args=(gateway,))
+        before = len(children(gateway.pid))
+        upgrade.start()
+        wait_until(lambda: len(children(gateway.pid)) >= before + 3, "the new processes")
+        return upgrade
+
+    def refused_later(self, gateway):
+        self.outcome = gateway.run("upgrade")
+
+    def test_a_worker_that_dies_meanwhile(self):
+        gateway = self.served(extra='start_timeout = "3s";')
+        before = gateway.wait_processes("worker", 2)
+        with Traced(gateway.pid, "epoll_create1:signal=SIGSTOP"):
+            upgrade = self.meanwhile(gateway)
+            os.kill(before[0], signal.SIGKILL)
+            upgrade.join(DEADLINE)
+        self.assertEqual(self.outcome.status, 1, self.outcome)
+        self.assertIn(before[1], gateway.wait_processes("worker", 2, besides=before[:1]))
+        self.sound(gateway)
+
+    def test_what_is_asked_meanwhile_is_done_later(self):
+        gateway = self.served(extra='start_timeout = "3s";')
+        with Traced(gateway.pid, "epoll_create1:signal=SIGSTOP"):
+            upgrade = self.meanwhile(gateway)
+            os.rename(gateway.access_log, gateway.access_log + ".1")
+            gateway.signal(signal.SIGUSR1)
+            gateway.signal(signal.SIGHUP)
+            upgrade.join(DEADLINE)
+        self.assertEqual(self.outcome.status, 1, self.outcome)
+        gateway.wait_error("generation 2 serves")
+        wait_until(lambda: os.path.exists(gateway.access_log), "the new log file")
+        self.sound(gateway)
+
+    def test_stop_meanwhile(self):
+        os.environ["ASAN_OPTIONS"] = os.environ.get("ASAN_OPTIONS", "") + ":detect_leaks=0"
+        gateway = self.served(extra='start_timeout = "10m";')
+        with Traced(gateway.pid, "epoll_create1:signal=SIGSTOP"):
+            upgrade = self.meanwhile(gateway)
+            self.assertEqual(gateway.stop(), 0)
+            upgrade.join(DEADLINE)
+
+    @limit(120)
+    def test_under_load(self):
+        gateway = self.installed(apis=PROXY, upstreams=f'origin = {{ endpoints = ( "127.0.0.1:{self.nginx()}" ); }};')
+        gateway.deaths_expected = True
+        load = Load(gateway.port, seconds=8)
+        count = 0
+        with Traced(gateway.pid, "epoll_create1:error=EMFILE"):
+            while load.running():
+                self.refused(gateway, "no event loop|can't start")
+                count += 1
+        result = load.finish()
+        self.assertGreater(count, 1)
+        self.assertEqual(result["errors"], 0, f"{count} upgrades: {result['text']}{gateway.said()}")
+
+
+class Layout(Installed):
+    """A new program that wants the shared memory otherwise."""
+
+    def install_other(self, *zones):
+        """The program, but the versions of these zones are one more."""
+        self.install()
+        with open(self.program_path, "r+b") as file:
+            data = bytearray(file.read())
+            for zone in zones:
+                offset = self.offset_of(zone + "_kind") + 8  # behind the pointer to the name
+                version, = struct.unpack_from("<I", data, offset)
+                struct.pack_into("<I", data, offset, version + 1)
+            file.seek(0)
+            file.write(data)
+
+    def offset_of(self, symbol):
+        """Where a constant is in the program's file."""
+        def lines(*words):
+            return subprocess.run([*words, self.program_path], check=True, capture_output=True, text=True).stdout
+        address = int(re.search(rf"^([0-9a-f]+) \w {symbol}$", lines("nm"), re.M).group(1), 16)
+        for found in re.finditer(r"\] \S+ +PROGBITS +([0-9a-f]+) ([0-9a-f]+) ([0-9a-f]+)",
+                                 lines("readelf", "-S", "-W")):
+            start, offset, size = (int(text, 16) for text in found.groups())
+            if start <= address < start + size:
+                return address - start + offset
+        raise AssertionError(f"{symbol} is in no section")
+
+    def counted(self, gateway, name):
+        return gateway.status()["stats"][name]
+
+    def test_counters_start_cold(self):
+        gateway = self.installed(apis=respond("one"))
+        before = gateway.wait_processes("worker", 2)
+        self.install_other("stats")
+        done = self.upgrade(gateway)
+        self.assertRegex(done.out, r"these start cold: stats \(its version is \d+, was \d+\)\n")
+        gateway.wait_error("these start cold: stats")
+        gateway.wait_processes("worker", 2, besides=before)
+        self.assertEqual(gateway.get("/").body, b"one")
+        self.sound(gateway)
+
+    @limit(120)
+    def test_processes_of_both_layouts_under_load(self):
+        """Nothing is lost, not a line of the log either: the old workers have the old logger until they are gone."""
+        gateway = self.installed(apis=PROXY, upstreams=f'origin = {{ endpoints = ( "127.0.0.1:{self.nginx()}" ); }};')
+        load = Load(gateway.port, seconds=10)
+        count = 0
+        while load.running():
+            before = sorted(children(gateway.pid))
+            zones = [["slots"], [], ["wake", "stats"], ["logs"]][count % 4]
+            self.install_other(*zones)
+            done = self.upgrade(gateway)
+            if zones:
+                self.assertRegex(done.out, "these start cold: slots .*wake .*logs ")
+            wait_until(lambda gone=before: not any(map(alive, gone)),
+                       f"the old processes' end{gateway.said()}")
+            count += 1
+        result = load.finish()
+        self.assertGreater(count, 1)
+        self.assertEqual(result["errors"], 0, f"{count} upgrades: {result['text']}{gateway.said()}")
+        wait_until(lambda: len(gateway.accesses()) >= result["requests"],
+                   f"{result['requests']} lines, {len(gateway.accesses())}{gateway.said()}")
+        self.assertNotIn("dropped", gateway.errors())
+        gateway.wait_processes("worker", 2)
+        self.assertEqual(len(gateway.processes("logger")), 1)
+
+    def test_back_from_another_layout(self):
+        gateway = self.installed(apis=respond("one"))
+        gateway.deaths_expected = True
+        before = gateway.wait_processes("worker", 2)
+        self.install_other("slots")
+        with Traced(gateway.pid, "epoll_create1:error=EMFILE"):
+            self.refused(gateway, "no event loop|can't start")
+        self.assertEqual(gateway.wait_processes("worker", 2), before)
+        self.sound(gateway)
