@@ -73,12 +73,13 @@ static json_t *children_out(struct baton *baton, const struct master *master)
     {
         const struct child *child = CONTAINER_OF(link, struct child, link);
         json_array_append_new(list,
-                              json_pack("{s:s, s:i, s:I, s:I, s:i, s:o, s:s, s:I, s:I, s:i}", "role",
+                              json_pack("{s:s, s:i, s:I, s:I, s:i, s:I, s:o, s:s, s:I, s:I, s:i}", "role",
                                         child->role->name, "number", (int)child->number, "generation",
                                         (json_int_t)child->generation, "pid", (json_int_t)child->pid, "slot",
-                                        (int)child->slot, "channel", fd_out(baton, child->channel), "state",
-                                        state_names[child->state], "go_at", (json_int_t)child->go_at,
-                                        "kill_at", (json_int_t)child->kill_at, "set", (int)child->set));
+                                        (int)child->slot, "started", (json_int_t)child->started, "channel",
+                                        fd_out(baton, child->channel), "state", state_names[child->state],
+                                        "go_at", (json_int_t)child->go_at, "kill_at",
+                                        (json_int_t)child->kill_at, "set", (int)child->set));
     }
     return list;
 }
@@ -266,10 +267,11 @@ static int child_in(struct baton *baton, struct master *master, json_t *value, j
 {
     const char *role, *state;
     int number, slot, set;
-    json_int_t generation, pid, channel, go_at, kill_at;
-    if (json_unpack_ex(value, error, 0, "{s:s, s:i, s:I, s:I, s:i, s:I, s:s, s:I, s:I, s:i}", "role", &role,
-                       "number", &number, "generation", &generation, "pid", &pid, "slot", &slot, "channel",
-                       &channel, "state", &state, "go_at", &go_at, "kill_at", &kill_at, "set", &set) ||
+    json_int_t generation, pid, started, channel, go_at, kill_at;
+    if (json_unpack_ex(value, error, 0, "{s:s, s:i, s:I, s:I, s:i, s:I, s:I, s:s, s:I, s:I, s:i}", "role",
+                       &role, "number", &number, "generation", &generation, "pid", &pid, "slot", &slot,
+                       "started", &started, "channel", &channel, "state", &state, "go_at", &go_at, "kill_at",
+                       &kill_at, "set", &set) ||
         pid <= 1 || number < 0 || slot < 0 || !fd_in(baton, channel))
         return -1;
     int known = index_of(state, state_names, COUNT(state_names));
@@ -282,6 +284,7 @@ static int child_in(struct baton *baton, struct master *master, json_t *value, j
         .generation = (uint64_t)generation,
         .pid = (pid_t)pid,
         .slot = (unsigned)slot,
+        .started = (uint64_t)started,
         .channel = (int)channel,
         .state = known < 0 ? CHILD_SERVING : (enum child_state)known,
         .go_at = (uint64_t)go_at,

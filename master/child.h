@@ -27,7 +27,8 @@ struct child {
     struct post *post;   /* NULL: nobody takes its place */
     pid_t pid;
     unsigned slot;
-    int channel; /* -1: it closed its end */
+    uint64_t started; /* as the slot says: by it locks name their holder */
+    int channel;      /* -1: it closed its end */
     enum child_state state;
     bool undone;               /* of a transaction that failed */
     bool adopted;              /* of the program that we took over from */

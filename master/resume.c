@@ -16,6 +16,7 @@
 #include "master/reopen.h"
 #include "master/spawn.h"
 #include "master/stop.h"
+#include "shared/base/clock.h"
 #include "shared/base/log.h"
 
 bool resume_wanted(void)
@@ -47,14 +48,15 @@ static bool slots_right(const struct master *master, unsigned slots)
 static void note_older(struct master *master)
 {
     struct slots *slots = master->shared.slots;
-    slots_note(slots, master->log.slot, ROLE_MASTER, 0, 0, (uint32_t)getpid());
+    slots_note(slots, master->log.slot, ROLE_MASTER, 0, 0, (uint32_t)getpid(), clock_wall_ns());
     LIST_EACH(link, &master->children)
     {
         const struct child *child = CONTAINER_OF(link, struct child, link);
         uint32_t role = child->role >= roles && child->role < roles + ROLE_COUNT
                             ? (uint32_t)(child->role - roles)
                             : ROLE_COUNT; /* shown as unknown */
-        slots_note(slots, child->slot, role, child->number, child->generation, (uint32_t)child->pid);
+        slots_note(slots, child->slot, role, child->number, child->generation, (uint32_t)child->pid,
+                   child->started);
     }
 }
 

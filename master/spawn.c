@@ -172,6 +172,7 @@ static void record(struct master *master, struct post *post, pid_t pid, unsigned
     child->post = post;
     child->pid = pid;
     child->slot = slot;
+    child->started = atomic_load_explicit(&master->shared.slots->slot[slot].started, memory_order_relaxed);
     child->set = master->upgrade.set;
     child->channel = channel;
     /* In a transaction the time is the transaction's: see reload.c. */

@@ -316,6 +316,7 @@ void upgrade_taken(struct master *master)
     const char *before = baton_version(&upgrade->baton);
     int settings = baton_number(&upgrade->baton, "settings");
     upgrade->state = UPGRADE_IDLE;
+    upgrade->stale = change->text || upgrade->found.segment_count > 1;
     master->state = MASTER_SERVING;
     snprintf(text, sizeof(text), "%s%s%sversion %s took over from %s: generation %" PRIu64 " serves",
              change->text ? "these start cold: " : "", change->text ? change->text : "",
@@ -391,10 +392,22 @@ static void end_older_loggers(struct master *master)
     }
 }
 
+/* Zones that were replaced go when nobody is left who uses them. */
+static void trim(struct master *master)
+{
+    LIST_EACH(link, &master->children)
+    if (CONTAINER_OF(link, struct child, link)->adopted)
+        return;
+    segment_trim(&master->shared.segment);
+    master->upgrade.stale = false;
+}
+
 static void advance_idle(struct master *master)
 {
     if (master->upgrade.set)
         end_older_loggers(master);
+    if (master->upgrade.stale)
+        trim(master);
     if (master->upgrade.queued && master->state == MASTER_SERVING && master->reload.state == RELOAD_IDLE &&
         !master->reload.queued)
         begin(master);

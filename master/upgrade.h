@@ -50,6 +50,7 @@ struct upgrade {
     /* Slots, mailboxes and log rings are numbered by how often they had to be made anew since the first start. Children
      * of an older set write to that; the logger that reads it stays until the last of them is gone. */
     unsigned set;
+    bool stale; /* zones that were replaced are kept for children of the old program */
 };
 
 void upgrade_init(struct upgrade *upgrade, const char *program);

@@ -64,7 +64,6 @@ static void concurrency_init(void *zone, size_t size, const struct segment_plan 
            concurrency->counts + (uint64_t)concurrency->buckets * OF_BUCKET * concurrency->stride <= size);
     if (getrandom(concurrency->secret, sizeof(concurrency->secret), 0) != sizeof(concurrency->secret))
         abort(); /* 16 bytes are given whole once the kernel is up (getrandom(2)) */
-    segment_freeze(concurrency);
 }
 
 uint64_t concurrency_key(const struct concurrency *concurrency, const void *data, size_t length)
@@ -175,4 +174,5 @@ const struct zone_kind concurrency_kind = {.name = "concurrency",
                                            .version = 1,
                                            .size = concurrency_size,
                                            .init = concurrency_init,
+                                           .frozen = true,
                                            .release = concurrency_release};

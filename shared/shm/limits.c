@@ -19,7 +19,7 @@ static void limits_init(void *zone, size_t size, const struct segment_plan *plan
 }
 
 const struct zone_kind limits_kind = {
-    .name = "limits", .version = 1, .size = limits_size, .init = limits_init};
+    .name = "limits", .version = 1, .size = limits_size, .init = limits_init, .frozen = true};
 
 /* n × factor / divisor, rounded up; UINT64_MAX when it is beyond. */
 static uint64_t scale(uint64_t n, uint64_t factor, uint64_t divisor)

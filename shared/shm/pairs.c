@@ -66,7 +66,6 @@ void pairs_init(void *zone, size_t size)
            pairs->buckets + (uint64_t)pairs->bucket_count * sizeof(struct bucket) <= size);
     if (getrandom(pairs->secret, sizeof(pairs->secret), 0) != sizeof(pairs->secret))
         abort(); /* 16 bytes are given whole once the kernel is up (getrandom(2)) */
-    segment_freeze(pairs);
 }
 
 uint64_t pairs_room(const struct pairs *pairs)

@@ -15,7 +15,7 @@ static void quotas_init(void *zone, size_t size, const struct segment_plan *plan
 }
 
 const struct zone_kind quotas_kind = {
-    .name = "quotas", .version = 1, .size = quotas_size, .init = quotas_init};
+    .name = "quotas", .version = 1, .size = quotas_size, .init = quotas_init, .frozen = true};
 
 /* --- time --- */
 

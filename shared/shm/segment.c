@@ -377,6 +377,41 @@ const char *segment_differs(const struct segment *segment, const struct zone_kin
     return NULL;
 }
 
+/* How many zones of an older segment are in use still; the memory of the others is given back. */
+static unsigned trim_zones(const struct segment *newest, const struct segment *older)
+{
+    const struct segment_header *header = (const struct segment_header *)older->base;
+    unsigned used = 0;
+    for (uint32_t i = 0; i < header->zones && i < SEGMENT_ZONES; i++) {
+        const struct segment_entry *entry = &header->zone[i];
+        const struct segment *where = newest;
+        if (entry_of(&where, entry->name) == entry) {
+            used++;
+            continue;
+        }
+        uint64_t page = page_size(), end = (entry->offset + entry->size + page - 1) & ~(page - 1);
+        if (end <= older->size) /* failing, it stays as large as it was */
+            fallocate(older->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)entry->offset,
+                      (off_t)(end - entry->offset));
+    }
+    return used;
+}
+
+void segment_trim(struct segment *segment)
+{
+    for (struct segment *before = segment; before->older;) {
+        struct segment *older = before->older;
+        if (trim_zones(segment, older)) {
+            before = older;
+            continue;
+        }
+        before->older = older->older;
+        older->older = NULL;
+        segment_destroy(older);
+        free(older);
+    }
+}
+
 void segment_refreeze(const struct segment *segment, const struct zone_kind *kind)
 {
     void *zone = segment_zone(segment, kind, NULL);

@@ -85,6 +85,10 @@ const char *segment_differs(const struct segment *segment, const struct zone_kin
 int segment_extend(struct segment *segment, const struct zone_kind *const *kinds,
                    const struct segment_plan *plan, struct arena *arena, const char **why);
 
+/* The memory of zones that newer ones hide is given back: nobody uses them any more. A segment without any other zone is
+ * unmapped here; processes that were forked before keep their mapping of it. */
+void segment_trim(struct segment *segment);
+
 /* Of a zone that was found, not made: its first page can only be read from now on. */
 void segment_refreeze(const struct segment *segment, const struct zone_kind *kind);
 

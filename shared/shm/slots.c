@@ -19,13 +19,14 @@ static void slots_init(void *zone, size_t size, const struct segment_plan *plan)
 
 const struct zone_kind slots_kind = {"slots", 1, slots_size, slots_init, NULL, NULL, NULL, true};
 
-static void fill(struct slot *slot, uint32_t role, uint32_t number, uint64_t generation, uint32_t pid)
+static void fill(struct slot *slot, uint32_t role, uint32_t number, uint64_t generation, uint32_t pid,
+                 uint64_t started)
 {
     atomic_store_explicit(&slot->pid, pid, memory_order_relaxed);
     atomic_store_explicit(&slot->role, role, memory_order_relaxed);
     atomic_store_explicit(&slot->number, number, memory_order_relaxed);
     atomic_store_explicit(&slot->generation, generation, memory_order_relaxed);
-    atomic_store_explicit(&slot->started, clock_wall_ns(), memory_order_relaxed);
+    atomic_store_explicit(&slot->started, started, memory_order_relaxed);
     atomic_store_explicit(&slot->heartbeat, clock_monotonic_ns(), memory_order_relaxed);
     atomic_store_explicit(&slot->connections, 0, memory_order_relaxed);
     atomic_store_explicit(&slot->requests, 0, memory_order_relaxed);
@@ -38,7 +39,7 @@ int slots_take(struct slots *slots, uint32_t role, uint32_t number, uint64_t gen
         /* Acquire: the logger, which freed it, is done with the ring of its last owner. */
         if (atomic_load_explicit(&slot->state, memory_order_acquire) != SLOT_FREE)
             continue;
-        fill(slot, role, number, generation, 0);
+        fill(slot, role, number, generation, 0, clock_wall_ns());
         atomic_store_explicit(&slot->state, SLOT_STARTING, memory_order_release);
         return (int)i;
     }
@@ -46,9 +47,9 @@ int slots_take(struct slots *slots, uint32_t role, uint32_t number, uint64_t gen
 }
 
 void slots_note(struct slots *slots, unsigned index, uint32_t role, uint32_t number, uint64_t generation,
-                uint32_t pid)
+                uint32_t pid, uint64_t started)
 {
-    fill(&slots->slot[index], role, number, generation, pid);
+    fill(&slots->slot[index], role, number, generation, pid, started);
     atomic_store_explicit(&slots->slot[index].state, SLOT_DRAINING, memory_order_release);
 }
 

@@ -46,7 +46,7 @@ int slots_take(struct slots *slots, uint32_t role, uint32_t number, uint64_t gen
 
 /* A slot becomes that of a process which doesn't see it: one of an older program. Master only. */
 void slots_note(struct slots *slots, unsigned index, uint32_t role, uint32_t number, uint64_t generation,
-                uint32_t pid);
+                uint32_t pid, uint64_t started);
 
 const char *slot_state_name(uint32_t state);
 

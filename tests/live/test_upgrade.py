@@ -439,7 +439,9 @@ class Layout(Installed):
     @limit(120)
     def test_processes_of_both_layouts_under_load(self):
         """Nothing is lost, not a line of the log either: the old workers have the old logger until they are gone."""
-        gateway = self.installed(apis=PROXY, upstreams=f'origin = {{ endpoints = ( "127.0.0.1:{self.nginx()}" ); }};')
+        gateway = self.installed(apis=PROXY, upstreams=f'origin = {{ endpoints = ( "127.0.0.1:{self.nginx()}" ); }};',
+                                 state='state = { size = "256M"; };', log_extra='buffer = "8M";',
+                                 extra="max_generations = 2;")  # rings for some seconds without a logger
         load = Load(gateway.port, seconds=10)
         count = 0
         while load.running():

@@ -233,11 +233,134 @@ static void descriptors_run_out(void **state)
     assert_null(shared.segment.base);
 }
 
+/* A copy of the descriptor, as another program would have it after an exec. */
+static int copy_of(const struct segment *segment)
+{
+    int fd = fcntl(segment->fd, F_DUPFD_CLOEXEC, 3);
+    assert_true(fd >= 0);
+    return fd;
+}
+
+static const struct segment_plan small = {.slots = 5, .log_ring = 8192, .size_at_most = 1 << 20};
+
+static void another_program_finds_it_again(void **state)
+{
+    (void)state;
+    struct segment first, second;
+    const char *why = NULL;
+    assert_int_equal(segment_create(&first, kinds, &small, arena, &why), 0);
+    assert_int_equal(segment_open(&second, copy_of(&first), NULL, arena, &why), 0);
+    char *ours = segment_zone(&first, &ant, NULL), *theirs = segment_zone(&second, &ant, NULL);
+    assert_ptr_not_equal(ours, theirs);
+    ours[7] = 'o';
+    assert_int_equal(theirs[7], 'o');
+    assert_memory_equal(segment_seed(&first), segment_seed(&second), 16);
+    assert_null(segment_differs(&second, &ant, &small, arena));
+
+    struct zone_kind newer = ant, more = ant, cat = ant;
+    struct segment_plan other = small;
+    newer.version = 2;
+    other.slots = 6;
+    cat.name = "cat";
+    assert_string_equal(segment_differs(&second, &newer, &small, arena), "its version is 2, was 1");
+    assert_string_equal(segment_differs(&second, &more, &other, arena), "its size is 6K, was 5K");
+    assert_string_equal(segment_differs(&second, &cat, &small, arena), "there was none");
+    segment_destroy(&first);
+    assert_int_equal(theirs[7], 'o');
+    segment_destroy(&second);
+}
+
+static uint64_t reserved(const struct segment *segment)
+{
+    struct stat st;
+    assert_int_equal(fstat(segment->fd, &st), 0);
+    return (uint64_t)st.st_blocks * 512;
+}
+
+static void changed_zones_are_hidden_by_newer_ones(void **state)
+{
+    (void)state;
+    struct segment segment;
+    const char *why = NULL;
+    assert_int_equal(segment_create(&segment, kinds, &small, arena, &why), 0);
+    char *old_ant = segment_zone(&segment, &ant, NULL), *old_bee = segment_zone(&segment, &bee, NULL);
+    uint64_t seed = segment_seed(&segment)[0];
+    old_ant[3] = 'o';
+    old_bee[3] = 'o';
+
+    struct zone_kind newer = ant;
+    newer.version = 2;
+    const struct zone_kind *const changed[] = {&newer, NULL};
+    assert_int_equal(segment_extend(&segment, changed, &small, arena, &why), 0);
+    assert_int_equal(segment_seed(&segment)[0], seed);
+    char *new_ant = segment_zone(&segment, &newer, NULL);
+    assert_int_equal(new_ant[3], 'z');
+    assert_ptr_equal(segment_zone(&segment, &bee, NULL), old_bee);
+    assert_int_equal(old_ant[3], 'o'); /* who has it may go on */
+    /* What it was is out of date for ever. */
+    assert_null(segment_zone(&segment, &ant, NULL));
+    assert_string_equal(segment_differs(&segment, &ant, &small, arena), "its version is 1, was 2");
+
+    uint64_t before = reserved(segment.older);
+    segment_trim(&segment);
+    assert_non_null(segment.older);
+    assert_true(reserved(segment.older) + 4096 <= before);
+    assert_int_equal(old_bee[3], 'o');
+    assert_int_equal(new_ant[3], 'z');
+
+    const struct zone_kind *const rest[] = {&bee, NULL};
+    assert_int_equal(segment_extend(&segment, rest, &small, arena, &why), 0);
+    segment_trim(&segment);
+    assert_non_null(segment.older); /* the one with the newest ant */
+    assert_null(segment.older->older);
+    assert_ptr_equal(segment_zone(&segment, &newer, NULL), new_ant);
+    segment_destroy(&segment);
+}
+
+/* The header of a segment is written over; what is said of it then. */
+static const char *broken(size_t offset, uint64_t value, size_t size)
+{
+    struct segment segment, found;
+    const char *why = NULL;
+    assert_int_equal(segment_create(&segment, kinds, &small, arena, &why), 0);
+    assert_int_equal(pwrite(segment.fd, &value, size, (off_t)offset), (ssize_t)size);
+    assert_int_equal(segment_open(&found, copy_of(&segment), NULL, arena, &why), -1);
+    assert_int_equal(found.fd, -1);
+    segment_destroy(&segment);
+    return why;
+}
+
+static void what_is_no_segment_is_refused(void **state)
+{
+    (void)state;
+    struct segment found;
+    const char *why = NULL;
+    assert_non_null(strstr(broken(0, 1, 8), "it is no segment"));
+    assert_non_null(strstr(broken(8, 2, 4), "its layout is 2, this program knows 1"));
+    assert_non_null(strstr(broken(12, 33, 4), "its header is broken"));
+    assert_non_null(strstr(broken(16, 4096, 8), "its header is broken"));
+    assert_non_null(strstr(broken(64 + 32, 1 << 20, 8), "its directory is broken"));
+    assert_non_null(strstr(broken(64 + 32, 4097, 8), "its directory is broken"));
+    assert_non_null(strstr(broken(64 + 32, 0, 8), "its directory is broken"));
+    assert_non_null(strstr(broken(64 + 40, UINT64_MAX, 8), "its directory is broken"));
+
+    int fd = memfd_create("short", MFD_ALLOW_SEALING);
+    assert_int_equal(segment_open(&found, fd, NULL, arena, &why), -1);
+    assert_int_equal(fcntl(fd, F_GETFD), -1);
+    fd = memfd_create("unsealed", MFD_ALLOW_SEALING);
+    assert_int_equal(ftruncate(fd, 8192), 0);
+    assert_int_equal(segment_open(&found, fd, NULL, arena, &why), -1);
+    assert_non_null(strstr(why, "it is no segment"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(zones_are_laid_out),
         cmocka_unit_test(a_zone_is_found_by_name_and_version),
+        cmocka_unit_test(another_program_finds_it_again),
+        cmocka_unit_test(changed_zones_are_hidden_by_newer_ones),
+        cmocka_unit_test(what_is_no_segment_is_refused),
         cmocka_unit_test(too_little_state_size_names_the_zones),
         cmocka_unit_test(too_little_memory_is_said),
         cmocka_unit_test(limits_of_the_process_are_said),
