@@ -1,7 +1,5 @@
 /* Limits: the arithmetic, on a clock of the test's own, and then exactness: processes that contend, that are killed, and whose
  * clocks are read long before they act. */
-#include <sched.h>
-
 #include "shared/base/clock.h"
 
 /* 0: the real clock. */
@@ -244,6 +242,25 @@ static void a_full_bucket_evicts_only_what_is_paid_off(void **state)
     }
 }
 
+static void a_second_passes(const char *name)
+{
+    if (strcmp(name, "locked") == 0)
+        clock_now += S;
+}
+
+/* Between a charge's look at the clock and its insertion the key may have been charged by others, paid that off, and lost its
+ * pair: the insertion goes by the time that it is then. */
+static void an_insertion_looks_at_the_clock_again(void **state)
+{
+    (void)state;
+    struct limit_terms terms = limit_terms_of(1, S, 1, false);
+    uint64_t before = clock_now;
+    at_step = a_second_passes;
+    assert_int_equal(charge_it(&terms, 1).now, before + S);
+    at_step = NULL;
+    assert_int_equal(pairs_word(shared.limits, key), before + 2 * S);
+}
+
 /* --- exactness --- */
 
 enum { PROCESSES = 4, KEYS = 2 * OF_BUCKET };
@@ -429,6 +446,7 @@ int main(void)
         RATE_TEST(bytes),
         RATE_TEST(changed_terms),
         RATE_TEST(a_full_bucket_evicts_only_what_is_paid_off),
+        RATE_TEST(an_insertion_looks_at_the_clock_again),
         RACE_TEST(one_contended_key),
         RACE_TEST(keys_that_collide),
         RACE_TEST(clocks_that_are_past),

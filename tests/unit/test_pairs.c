@@ -1,7 +1,5 @@
 /* The table of pairs under limits and quotas: keys that share buckets, places that change hands, and processes that die at
  * each step of a change. The table is compiled into the test, which stops where its steps are. */
-#include <sched.h>
-
 static void zone_step(const char *name);
 #define PAIRS_STEP(name) zone_step(name)
 #include "shared/shm/limits.h"
@@ -181,7 +179,7 @@ static struct lock_caller dies_at(const char *step, uint64_t key, bool bury)
     stop_at = step;
     pid_t pid = zone_fork(&caller, update_in_child, &key);
     stop_at = NULL;
-    zone_await_step();
+    zone_await_step(pid);
     zone_kill(pid);
     if (bury)
         zone_bury(&caller);
@@ -221,7 +219,7 @@ static void only_the_dead_are_robbed(void **state)
     stop_at = "place found";
     pid_t pid = zone_fork(&holder, update_in_child, &key);
     stop_at = NULL;
-    zone_await_step();
+    zone_await_step(pid);
     assert_int_equal(update(&caller, key, &adding), PAIRS_BUSY);
     assert_int_equal(update(&caller, key, &adding), PAIRS_BUSY);
     kill(pid, SIGKILL);
@@ -251,7 +249,7 @@ static void a_place_that_changed_hands_is_not_charged(void **state)
     stop_at = "word made";
     pid_t pid = zone_fork(&sleeper, update_in_child, &keys[0]);
     stop_at = NULL;
-    zone_await_step();
+    zone_await_step(pid);
     kill(pid, SIGSTOP);
     waitpid(pid, NULL, WUNTRACED);
     /* The same word in the same place, but of another key. */

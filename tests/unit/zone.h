@@ -5,6 +5,7 @@
 #define TESTS_UNIT_ZONE_H
 
 #include <pthread.h>
+#include <sched.h>
 #include <sys/mman.h>
 
 #include "shared/base/clock.h"
@@ -29,11 +30,14 @@ static struct board *board;
 
 /* The step at which this process is to stop; NULL: none. */
 static const char *stop_at;
-static unsigned steps_taken;
+
+/* What happens at a step meanwhile; NULL: nothing. */
+static void (*at_step)(const char *name);
 
 static inline void zone_step(const char *name)
 {
-    steps_taken++;
+    if (at_step)
+        at_step(name);
     if (!stop_at || strcmp(stop_at, name) != 0)
         return;
     atomic_store(&board->at_step, 1);
@@ -55,6 +59,7 @@ static inline void zone_open(size_t bytes)
     board = mmap(NULL, sizeof *board, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     assert_ptr_not_equal(board, MAP_FAILED);
     stop_at = NULL;
+    at_step = NULL;
 }
 
 static inline void zone_close(void)
@@ -102,11 +107,13 @@ static inline void zone_kill(pid_t pid)
     assert_int_equal(waitpid(pid, &status, 0), pid);
 }
 
-/* Waits until a child stands at its step. It must come there. */
-static inline void zone_await_step(void)
+/* Waits until the child stands at its step. It must come there. */
+static inline void zone_await_step(pid_t pid)
 {
-    while (!atomic_load(&board->at_step))
+    while (!atomic_load(&board->at_step)) {
+        assert_int_equal(waitpid(pid, NULL, WNOHANG), 0);
         sched_yield();
+    }
     atomic_store(&board->at_step, 0);
 }
 
