@@ -181,7 +181,7 @@ enum pairs_result pairs_update(struct pairs *pairs, const struct lock_caller *ca
                                const struct pairs_rule *rule, void *context, unsigned tries)
 {
     struct lock *lock = &pairs->locks[key % pairs->lock_count];
-    enum pairs_result result;
+    enum pairs_result result = PAIRS_KEPT;
     uint64_t ignored;
     __builtin_prefetch(bucket_of(pairs, key, 1));
     for (;;) {
