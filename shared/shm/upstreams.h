@@ -5,7 +5,8 @@
 #include "shared/shm/cells.h"
 
 struct upstream_cell {
-    alignas(64) _Atomic uint64_t reserved;
+    alignas(
+        64) _Atomic uint64_t usual; /* p2c: ns, how long answers take, a double's bits; 0: none came yet */
 };
 
 extern const struct zone_kind upstreams_kind; /* a struct cells */

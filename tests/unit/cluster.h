@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "shared/base/clock.h"
+#include "shared/shm/upstreams.h"
 #include "tests/unit/unit.h"
 #include "worker/request/site.h"
 #include "worker/upstream/balance.h"
@@ -25,6 +26,7 @@ static struct hash_settings hash;
 static struct errors errors;
 static struct cluster *cluster;
 static unsigned picks[ENDPOINTS];
+static _Atomic uint32_t *others_in_flight; /* calls of another process of the node */
 
 static int cluster_setup(void **state)
 {
@@ -94,8 +96,12 @@ static inline void cluster_make(enum balance balance, unsigned count, const unsi
         .retry.connect = UPSTREAM_TRIES,
         .panic = true,
     };
-    for (unsigned i = 0; i < ENDPOINTS; i++)
+    others_in_flight = cells_join(shared.endpoints, 1);
+    memset(upstreams_cell(shared.upstreams, 0), 0, sizeof(struct upstream_cell));
+    for (unsigned i = 0; i < ENDPOINTS; i++) {
         memset(endpoints_cell(shared.endpoints, i), 0, sizeof(struct endpoint_cell));
+        others_in_flight[i] = 0;
+    }
     for (unsigned i = 0; i < count; i++)
         add_endpoint(i, weights ? weights[i] : 1);
     cluster_open();
@@ -111,6 +117,17 @@ static inline void pass(uint64_t ns)
 static inline void refuse(struct endpoint *endpoint)
 {
     atomic_store(&endpoint->cell->refused_until, UINT64_MAX - 1);
+}
+
+/* Another worker has `count` calls in progress there. */
+static inline void set_load(struct endpoint *endpoint, uint32_t count)
+{
+    others_in_flight[endpoint->cell_index] = count;
+}
+
+static inline void add_load(struct endpoint *endpoint, int by)
+{
+    tally_add(&others_in_flight[endpoint->cell_index], by);
 }
 
 static inline unsigned index_of(const struct endpoint *endpoint)

@@ -31,17 +31,18 @@ static void test_least(void **state)
     (void)state;
     cluster_make(BALANCE_LEAST, 4, weights);
     for (unsigned i = 0; i < 1000; i++)
-        pick_for((struct choice){0})->active++;
+        add_load(pick_for((struct choice){0}), 1);
     for (unsigned i = 0; i < 4; i++)
-        assert_int_equal(cluster->endpoints[i].active, 100 * (i + 1));
-    cluster->endpoints[1].active = 50;
+        assert_int_equal(endpoint_load(&cluster->endpoints[i]), 100 * (i + 1));
+    set_load(&cluster->endpoints[1], 50);
     assert_int_equal(index_of(pick_for((struct choice){0})), 1);
     /* The call to come counts: 1 of 1 is more than 2 of 4. */
-    cluster->endpoints[0].active = 0;
-    cluster->endpoints[1].active = cluster->endpoints[2].active = 1000;
-    cluster->endpoints[3].active = 1;
+    set_load(&cluster->endpoints[0], 0);
+    set_load(&cluster->endpoints[1], 1000);
+    set_load(&cluster->endpoints[2], 1000);
+    set_load(&cluster->endpoints[3], 1);
     assert_int_equal(index_of(pick_for((struct choice){0})), 3);
-    cluster->endpoints[3].active = 4;
+    set_load(&cluster->endpoints[3], 4);
     for (unsigned i = 0; i < 10; i++)
         assert_int_equal(index_of(pick_for((struct choice){0})), 0);
 }
@@ -172,20 +173,20 @@ static void test_hash_load_is_bounded(void **state)
         hash.load = loads[l];
         for (unsigned n = 0; n < 1000; n++) {
             struct endpoint *endpoint = pick_for((struct choice){.key = n % 5 ? 42 : key_of(n)});
-            endpoint->active++;
+            add_load(endpoint, 1);
             double bound = loads[l] * (n + 1) * endpoint->weight / 10;
-            assert_true(endpoint->active < bound + 1);
+            assert_true(endpoint_load(endpoint) < bound + 1);
         }
         unsigned owner = 0;
         for (unsigned i = 0; i < 4; i++)
-            cluster->endpoints[i].active = 0;
+            set_load(&cluster->endpoints[i], 0);
         owner = index_of(pick_for((struct choice){.key = 42}));
         assert_int_equal(index_of(pick_for((struct choice){.key = 42})), owner);
     }
     cluster_make(BALANCE_HASH, 4, NULL);
     hash.load = 0;
     struct endpoint *owner = pick_for((struct choice){.key = 42});
-    for (unsigned n = 0; n < 1000; n++, owner->active++)
+    for (unsigned n = 0; n < 1000; n++, add_load(owner, 1))
         assert_ptr_equal(pick_for((struct choice){.key = 42}), owner);
 }
 

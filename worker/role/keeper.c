@@ -6,13 +6,16 @@
 #include "worker/role/engine.h"
 #include "worker/role/override.h"
 #include "worker/role/saver.h"
+#include "worker/upstream/outlier.h"
 #include "worker/upstream/prober.h"
 
 /* The keeper before this one is gone by now: one probes. */
 static void on_go(struct engine *engine)
 {
+    struct outliers *outliers = arena_alloc(engine->arena, sizeof *outliers);
     override_prune(&engine->worker);
     prober_start(&engine->worker, engine->arena);
+    outliers_start(outliers, &engine->worker, engine->arena);
 }
 
 int keeper_main(struct process *process)

@@ -2,7 +2,7 @@
 #include "worker/role/status_upstreams.h"
 
 #include "worker/request/site.h"
-#include "worker/upstream/cluster.h"
+#include "worker/upstream/eject.h"
 #include "worker/upstream/health.h"
 #include "worker/upstream/prober.h"
 
@@ -16,6 +16,8 @@ static const char *state_of(const struct endpoint *endpoint, uint64_t now_ms)
 {
     if (endpoint->cluster->settings->health && health_is_down(endpoint->cell, now_ms))
         return "down";
+    if (!endpoint_is_fit(endpoint, now_ms))
+        return "ejected";
     return endpoint_accepts(endpoint, now_ms) ? "up" : "refusing";
 }
 
@@ -39,6 +41,16 @@ static json_t *health_of(const struct endpoint *endpoint, uint64_t now_ms)
     return health;
 }
 
+/* NULL: it can't be ejected. */
+static json_t *ejection_of(const struct endpoint *endpoint, uint64_t now_ms)
+{
+    uint64_t until = ejection_until(load(&endpoint->cell->ejection));
+    if (!endpoint->cluster->settings->ejection)
+        return NULL;
+    return json_pack("{s:I, s:I}", "for_ms", (json_int_t)(until > now_ms ? until - now_ms : 0), "times",
+                     (json_int_t)eject_times(endpoint->cell));
+}
+
 static json_t *endpoint_of(const struct endpoint *endpoint)
 {
     uint64_t now_ms = endpoint->cluster->worker->loop.now_ms;
@@ -49,6 +61,12 @@ static json_t *endpoint_of(const struct endpoint *endpoint)
     json_t *health = health_of(endpoint, now_ms);
     if (health)
         json_object_set_new(object, "health", health);
+    if (endpoint->cluster->settings->slow_start)
+        json_object_set_new(object, "share_percent",
+                            json_integer((json_int_t)(endpoint_portion(endpoint) * 100)));
+    json_t *ejection = ejection_of(endpoint, now_ms);
+    if (ejection)
+        json_object_set_new(object, "ejection", ejection);
     return object;
 }
 

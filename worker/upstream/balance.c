@@ -38,7 +38,7 @@ static struct endpoint *draw_allowed(struct cluster *cluster, const struct choic
     for (unsigned i = 0; i < cluster->count; i++) {
         const struct endpoint *endpoint = &cluster->endpoints[i];
         if (endpoint != other && choice_allows(choice, endpoint))
-            total += endpoint->weight;
+            total += endpoint_share(endpoint);
     }
     if (total == 0)
         return NULL;
@@ -46,10 +46,18 @@ static struct endpoint *draw_allowed(struct cluster *cluster, const struct choic
     for (struct endpoint *endpoint = cluster->endpoints;; endpoint++) {
         if (endpoint == other || !choice_allows(choice, endpoint))
             continue;
-        if (at < endpoint->weight)
+        uint32_t share = endpoint_share(endpoint);
+        if (at < share)
             return endpoint;
-        at -= endpoint->weight;
+        at -= share;
     }
+}
+
+/* One that came back lately is refused as often as it takes for its part of its share. */
+static bool is_early(struct cluster *cluster, const struct endpoint *endpoint)
+{
+    return cluster->settings->slow_start &&
+           (double)(random_next(&cluster->worker->random) >> 11) * 0x1p-53 >= endpoint_slow_start(endpoint);
 }
 
 /* Nearly always the first draw is allowed. When several in turn are not it looks at all of them: both ways give every
@@ -60,7 +68,7 @@ struct endpoint *balance_draw(struct cluster *cluster, const struct choice *choi
     enum { DRAWS = 4 };
     for (unsigned i = 0; i < DRAWS; i++) {
         struct endpoint *endpoint = draw_any(cluster);
-        if (endpoint != other && choice_allows(choice, endpoint))
+        if (endpoint != other && choice_allows(choice, endpoint) && !is_early(cluster, endpoint))
             return endpoint;
     }
     return draw_allowed(cluster, choice, other);
@@ -77,8 +85,9 @@ static struct endpoint *round_robin(struct cluster *cluster, const struct choice
         struct endpoint *endpoint = &cluster->endpoints[i];
         if (!choice_allows(choice, endpoint))
             continue;
-        endpoint->current += endpoint->weight;
-        total += endpoint->weight;
+        uint32_t share = endpoint_share(endpoint);
+        endpoint->current += share;
+        total += share;
         if (!best || endpoint->current > best->current)
             best = endpoint;
     }
@@ -87,25 +96,25 @@ static struct endpoint *round_robin(struct cluster *cluster, const struct choice
     return best;
 }
 
-/* The fewest calls in progress for its weight; among equals the round-robin decides. */
+/* The fewest calls in progress for its weight, on the node; among equals the round-robin decides. */
 static struct endpoint *least(struct cluster *cluster, const struct choice *choice)
 {
     struct endpoint *best = NULL;
     int64_t total = 0;
+    uint64_t best_load = 0, best_share = 0;
     for (unsigned i = 0; i < cluster->count; i++) {
         struct endpoint *endpoint = &cluster->endpoints[i];
         if (!choice_allows(choice, endpoint))
             continue;
-        endpoint->current += endpoint->weight;
-        total += endpoint->weight;
-        if (!best) {
-            best = endpoint;
+        uint64_t share = endpoint_share(endpoint), load = endpoint_load(endpoint) + 1;
+        endpoint->current += (int64_t)share;
+        total += (int64_t)share;
+        uint64_t ours = load * best_share, theirs = best_load * share;
+        if (best && (ours > theirs || (ours == theirs && endpoint->current <= best->current)))
             continue;
-        }
-        uint64_t ours = (uint64_t)(endpoint->active + 1) * best->weight;
-        uint64_t theirs = (uint64_t)(best->active + 1) * endpoint->weight;
-        if (ours < theirs || (ours == theirs && endpoint->current > best->current))
-            best = endpoint;
+        best = endpoint;
+        best_load = load;
+        best_share = share;
     }
     if (best)
         best->current -= total;

@@ -1,6 +1,6 @@
 /* balance: the ways to choose the endpoint of a call, each a row of a table: one file and one line more make another.
  *
- * All state is in struct endpoint and struct cluster, a worker's own. What a balancer compiles when the configuration
+ * Whose turn it is, is a worker's own; calls in progress and how long answers take are the node's, in the cells. What a balancer compiles when the configuration
  * is loaded is the same in every worker and after every reload.
  */
 #ifndef UPSTREAM_BALANCE_H

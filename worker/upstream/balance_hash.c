@@ -31,6 +31,12 @@ static uint64_t mix(uint64_t x)
     return x ^ (x >> 31);
 }
 
+/* At present: one that came back lately gets its keys back little by little. */
+static double weight_of(const struct endpoint *endpoint)
+{
+    return endpoint->weight * endpoint_portion(endpoint);
+}
+
 /* The best has the least -ln(u) / weight, u uniform in (0, 1): exponential with the rate `weight`, so that each is the
  * least with its weight's probability. As -ln(u) >= 1 - u, hardly any logarithm is worked out. */
 static struct endpoint *best_of(struct cluster *cluster, const struct choice *choice, double bound)
@@ -41,10 +47,10 @@ static struct endpoint *best_of(struct cluster *cluster, const struct choice *ch
     for (unsigned i = 0; i < cluster->count; i++) {
         struct endpoint *endpoint = &cluster->endpoints[i];
         double u = ((double)(mix(choice->key ^ points[i].seed) >> 11) + 0.5) * 0x1p-53;
-        if ((1 - u) * points[i].inverse >= least || endpoint->active >= bound * endpoint->weight ||
-            !choice_allows(choice, endpoint))
+        if ((1 - u) * points[i].inverse >= least || !choice_allows(choice, endpoint) ||
+            (bound < INFINITY && endpoint_load(endpoint) >= bound * weight_of(endpoint)))
             continue;
-        double score = -log(u) * points[i].inverse;
+        double score = -log(u) * points[i].inverse / endpoint_portion(endpoint);
         if (score < least) {
             least = score;
             best = endpoint;
@@ -57,15 +63,16 @@ static struct endpoint *best_of(struct cluster *cluster, const struct choice *ch
  * choice allows, so that one of them is always below it. */
 static double bound_of(struct cluster *cluster, const struct choice *choice, double load)
 {
-    uint64_t weight = 0, active = 0;
+    double weight = 0;
+    uint64_t active = 0;
     for (unsigned i = 0; i < cluster->count; i++) {
         const struct endpoint *endpoint = &cluster->endpoints[i];
         if (choice_allows(choice, endpoint)) {
-            weight += endpoint->weight;
-            active += endpoint->active;
+            weight += weight_of(endpoint);
+            active += endpoint_load(endpoint);
         }
     }
-    return load * (double)(active + 1) / (double)weight;
+    return load * (double)(active + 1) / weight;
 }
 
 /* An idle endpoint is below any bound, so that a cluster with little to do is looked at once. */
@@ -75,10 +82,11 @@ static struct endpoint *pick(struct cluster *cluster, const struct choice *choic
         return balance_draw(cluster, choice, NULL);
     struct endpoint *best = best_of(cluster, choice, INFINITY);
     double load = cluster->settings->hash->load;
-    if (!best || best->active == 0 || load == 0)
+    uint32_t in_progress = best && load > 0 ? endpoint_load(best) : 0;
+    if (in_progress == 0)
         return best;
     double bound = bound_of(cluster, choice, load);
-    return best->active < bound * best->weight ? best : best_of(cluster, choice, bound);
+    return in_progress < bound * weight_of(best) ? best : best_of(cluster, choice, bound);
 }
 
 static const struct expr *compile_key(const struct upstream_settings *settings, struct arena *arena,

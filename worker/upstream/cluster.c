@@ -2,13 +2,15 @@
 #include "worker/upstream/cluster.h"
 
 #include <limits.h>
+#include <math.h>
 
 #include "shared/shm/upstreams.h"
 #include "worker/request/site.h"
 #include "worker/upstream/balance.h"
+#include "worker/upstream/eject.h"
 #include "worker/upstream/health.h"
 
-enum { REFUSED_MS = 1000, SEED_MS = 30 };
+enum { REFUSED_MS = 1000 };
 
 /* --- idle connections --- */
 
@@ -96,11 +98,24 @@ bool clusters_make_room(struct worker *worker)
 
 /* --- what comes of tries --- */
 
+/* For people who ask. Of two updates at a time one is lost, which an average survives. */
+static void observe_usual(struct endpoint_cell *cell, uint64_t latency_ns)
+{
+    enum { USUAL_OF = 16 };
+    uint64_t before = atomic_load_explicit(&cell->usual, memory_order_relaxed);
+    int64_t by = ((int64_t)latency_ns - (int64_t)before) / (before ? USUAL_OF : 1);
+    atomic_store_explicit(&cell->usual, before + (uint64_t)by, memory_order_relaxed);
+}
+
 void endpoint_observe(struct endpoint *endpoint, const struct observation *observation)
 {
     const struct balancer *balancer = endpoint->cluster->balancer;
     if (balancer->observe)
         balancer->observe(endpoint, observation->latency_ns, observation->outcome);
+    if (observation->outcome == OUTCOME_ANSWERED)
+        observe_usual(endpoint->cell, observation->latency_ns);
+    if (endpoint->cluster->settings->ejection)
+        eject_observe(endpoint, observation);
 }
 
 /* --- the next endpoint --- */
@@ -115,10 +130,14 @@ uint64_t cluster_next_up(const struct cluster *cluster)
 {
     uint64_t now = cluster->worker->loop.now_ms, next = 0;
     for (unsigned i = 0; i < cluster->count; i++) {
-        uint64_t until =
-            atomic_load_explicit(&cluster->endpoints[i].cell->refused_until, memory_order_relaxed);
-        if (until > now && (!next || until < next))
-            next = until;
+        const struct endpoint *endpoint = &cluster->endpoints[i];
+        uint64_t until[] = {
+            atomic_load_explicit(&endpoint->cell->refused_until, memory_order_relaxed),
+            ejection_until(atomic_load_explicit(endpoint->ejection, memory_order_relaxed)),
+        };
+        for (unsigned j = 0; j < sizeof until / sizeof until[0]; j++)
+            if (until[j] > now && (!next || until[j] < next))
+                next = until[j];
     }
     return next;
 }
@@ -186,6 +205,23 @@ enum picked cluster_pick(struct cluster *cluster, struct choice *choice, struct 
     return PICKED_NONE;
 }
 
+/* --- slow start --- */
+
+double endpoint_slow_start(const struct endpoint *endpoint)
+{
+    const struct slow_start_settings *settings = endpoint->cluster->settings->slow_start;
+    uint64_t now = endpoint->cluster->worker->loop.now_ms, window = (uint64_t)settings->window;
+    uint64_t ejected = ejection_until(atomic_load_explicit(endpoint->ejection, memory_order_relaxed));
+    uint64_t since = atomic_load_explicit(&endpoint->cell->up_since, memory_order_relaxed);
+    if (!endpoint->cluster->settings->health || ejected > since)
+        since = ejected;
+    if (!since || since > now || now - since >= window)
+        return 1;
+    double passed = (double)(now - since) / (double)window;
+    double portion = settings->aggression == 1 ? passed : pow(passed, 1 / settings->aggression);
+    return fmax(portion, settings->least / 100);
+}
+
 /* --- opening, closing --- */
 
 /* NULL when all are alike: any is then drawn by one multiplication. */
@@ -214,6 +250,7 @@ static void open_endpoint_cell(struct endpoint *endpoint, struct endpoint_cell *
     const struct upstream_settings *settings = endpoint->cluster->settings;
     endpoint->cell = cell;
     endpoint->down_until = settings->health ? &cell->down_until : &never;
+    endpoint->ejection = settings->ejection ? &cell->ejection : &never;
     if (settings->health)
         health_open(cell, settings->health, endpoint->cluster->worker->loop.now_ms);
 }
@@ -246,7 +283,6 @@ static void open_cluster(struct cluster *cluster, struct worker *worker,
         .count = settings->endpoints.count,
         .endpoints = arena_array(arena, settings->endpoints.count, sizeof *cluster->endpoints),
         .tries = (unsigned)settings->retry.connect,
-        .usual = SEED_MS * 1e6,
         .timeouts = {(uint64_t)settings->timeout.connect, (uint64_t)settings->timeout.response,
                      (uint64_t)settings->timeout.idle},
     };
@@ -258,11 +294,9 @@ static void open_cluster(struct cluster *cluster, struct worker *worker,
         endpoint->settings = settings->endpoints.items[i];
         endpoint->weight = (unsigned)endpoint->settings->weight;
         endpoint->cap = settings->max_connections ? (unsigned)settings->max_connections : UINT_MAX;
-        endpoint->latency = cluster->usual;
-        endpoint->observed_at = worker->loop.now;
         list_init(&endpoint->idle);
         /* Workers that start together don't all begin with the same endpoint. */
-        endpoint->current = (int64_t)random_below(&worker->random, endpoint->weight + 1);
+        endpoint->current = (int64_t)random_below(&worker->random, endpoint->weight * SHARE_ONE + 1);
     }
     cluster->weights = sum_weights(cluster, arena);
 }

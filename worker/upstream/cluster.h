@@ -29,11 +29,9 @@ struct endpoint {
     /* In the cell, or a word that is always 0 when the upstream has no health or ejection: what the cell says is then of
      * settings that are no more. */
     const _Atomic uint64_t *down_until;
+    const _Atomic uint64_t *ejection;
+    uint64_t spared_until;     /* ms: too many others are ejected; not asked for again before */
     const struct probe *probe; /* in the keeper; NULL: it isn't probed */
-    /* p2c */
-    double latency;       /* ns: the moving average, */
-    uint64_t observed_at; /* ns: as it was then */
-    unsigned failures;    /* in a row */
 };
 
 struct cluster {
@@ -49,7 +47,6 @@ struct cluster {
     unsigned count;
     unsigned tries;          /* endpoints that a call tries at most */
     const uint32_t *weights; /* of each endpoint and those before it; NULL: they are all the same */
-    double usual;            /* ns: how long answers take, for p2c */
     unsigned copies;         /* that mirrors have in flight to it */
     struct queue queue;
     struct client_timeouts timeouts;
@@ -111,10 +108,18 @@ static inline bool endpoint_accepts(const struct endpoint *endpoint, uint64_t at
     return atomic_load_explicit(&endpoint->cell->refused_until, memory_order_relaxed) <= at_ms;
 }
 
+/* Of a cell's word `ejection`: when it ends, or ended; ms. */
+enum { EJECTION_SHIFT = 18 };
+static inline uint64_t ejection_until(uint64_t word)
+{
+    return word >> EJECTION_SHIFT;
+}
+
 /* Whether neither probes nor what came of calls speak against it. */
 static inline bool endpoint_is_fit(const struct endpoint *endpoint, uint64_t at_ms)
 {
-    return atomic_load_explicit(endpoint->down_until, memory_order_relaxed) <= at_ms;
+    return atomic_load_explicit(endpoint->down_until, memory_order_relaxed) <= at_ms &&
+           ejection_until(atomic_load_explicit(endpoint->ejection, memory_order_relaxed)) <= at_ms;
 }
 
 /* An idle connection of the endpoint, taken out; NULL: there is none. */
@@ -131,6 +136,21 @@ static inline void endpoint_count(struct endpoint *endpoint, int by)
 static inline uint32_t endpoint_load(const struct endpoint *endpoint)
 {
     return cells_in_flight(endpoint->cluster->worker->shared->endpoints, endpoint->cell_index);
+}
+
+/* What part of its share the endpoint gets at present, as it came back lately: 0 < … ≤ 1. */
+double endpoint_slow_start(const struct endpoint *endpoint);
+
+static inline double endpoint_portion(const struct endpoint *endpoint)
+{
+    return endpoint->cluster->settings->slow_start ? endpoint_slow_start(endpoint) : 1;
+}
+
+/* Its weight at present, SHARE_ONE for each. */
+enum { SHARE_ONE = 1024 };
+static inline uint32_t endpoint_share(const struct endpoint *endpoint)
+{
+    return (uint32_t)(endpoint->weight * (SHARE_ONE * endpoint_portion(endpoint)));
 }
 
 enum outcome {
