@@ -135,3 +135,20 @@ bool clock_parse(struct str text, uint64_t *seconds)
     *seconds = (uint64_t)all;
     return all >= 0 && all <= CLOCK_LAST;
 }
+
+bool clock_parse_http(struct str text, uint64_t *seconds)
+{
+    static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
+    char written[] = "0000-00-00T00:00:00Z";
+    if (text.length != CLOCK_HTTP_SIZE - 1 || memcmp(text.data + 3, ", ", 2) != 0 ||
+        memcmp(text.data + 25, " GMT", 4) != 0)
+        return false;
+    unsigned month = 0;
+    while (month < 12 && memcmp(months + 3 * month, text.data + 8, 3) != 0)
+        month++;
+    memcpy(written, text.data + 12, 4);
+    digits_put(written + 5, month + 1, 2);
+    memcpy(written + 8, text.data + 5, 2);
+    memcpy(written + 11, text.data + 17, 8);
+    return month < 12 && clock_parse(str_of(written), seconds);
+}

@@ -39,6 +39,9 @@ uint64_t clock_next_month(uint64_t seconds);
 #define CLOCK_HTTP_SIZE 30
 void clock_http(uint64_t seconds, char out[CLOCK_HTTP_SIZE]);
 
+/* The same backwards; the two forms that are obsolete are not known. */
+bool clock_parse_http(struct str text, uint64_t *seconds);
+
 /* What someone wrote: a day, "2027-01-31" (from its first second in UTC), or a time of RFC 3339, "2027-01-31T12:00:00Z",
  * "…+01:00"; a fraction is dropped. True and the seconds of the wall clock, up to CLOCK_LAST; false: it is neither, or lies
  * before 1970 or beyond that. */

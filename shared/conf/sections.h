@@ -10,6 +10,8 @@ extern const struct section forwarded_section;                                  
 extern const struct section listener_section;                                     /* settings_listener.c */
 extern const struct section upstream_section;                                     /* settings_upstream.c */
 extern const struct section health_section, ejection_section, slow_start_section; /* settings_health.c */
+extern const struct section breaker_section;                                      /* settings_breaker.c */
+extern const struct section retry_section, hedge_section, adaptive_section;       /* settings_retry.c */
 extern const struct section api_section, defaults_section;                        /* settings_api.c */
 extern const struct section match_section;                                        /* settings_match.c */
 extern const struct section version_section;                                      /* settings_version.c */

@@ -170,9 +170,73 @@ struct slow_start_settings {
     double least; /* percent of its weight to begin with */
 };
 
+/* What stands in for an answer while a breaker is open: a fixed one, or another upstream's. */
+struct fallback_settings {
+    struct origin origin;
+    const char *upstream;
+    int64_t status; /* 0: not said */
+    const char *type, *body;
+};
+
+/* Of an upstream, or of a route. */
+struct breaker_settings {
+    struct origin origin;
+    int64_t errors; /* failures in a row that open it; 0: not by those */
+    double ratio;   /* of failures to calls in the window; 0: not by that, */
+    int64_t volume; /* and not below so many calls */
+    int64_t window;
+    int64_t open, max_open;       /* how long it is open: the first time, at most */
+    double jitter;                /* of that, added by chance */
+    int64_t probe;                /* how long the probe may take until another call is it */
+    struct conf_numbers statuses; /* that are failures; none: 500 and up */
+    struct fallback_settings *fallback;
+};
+
+struct backoff_settings {
+    struct origin origin;
+    int64_t base, cap;
+};
+
+/* How much may be tried beyond the first time. */
+struct budget_settings {
+    struct origin origin;
+    double ratio;   /* of the calls */
+    double minimum; /* a second */
+    int64_t window; /* after which what isn't used is lost */
+};
+
+enum { RETRY_CONNECT = 1, RETRY_RESET = 2, RETRY_TIMEOUT = 4 };
+
 struct retry_settings {
     struct origin origin;
-    int64_t connect; /* endpoints that are tried, when they can't be connected to */
+    int64_t connect;              /* endpoints that are tried, when they can't be connected to */
+    int64_t attempts;             /* tries in all; 1: no retry */
+    struct conf_strings on;       /* connect, reset, timeout */
+    unsigned on_bits;             /* derived: the same, RETRY_… */
+    struct conf_numbers statuses; /* of answers that are asked for again */
+    struct conf_strings methods;  /* none: the idempotent ones */
+    int64_t per_try;              /* until the head of its answer; 0: none */
+    struct backoff_settings backoff;
+    struct budget_settings budget;
+    int64_t retry_after; /* the longest that an answer may ask to wait; one that asks for more is passed on */
+    int64_t buffer;      /* bytes of a request's body that are kept to be sent again */
+};
+
+/* A second try while the first is waited for. */
+struct hedge_settings {
+    struct origin origin;
+    int64_t delay;     /* 0: by the percentile */
+    double percentile; /* of the answers, within whose time they came */
+};
+
+/* How many calls may be in progress, learned from how long answers take. */
+struct adaptive_settings {
+    struct origin origin;
+    int64_t least, most;
+    double buffer; /* of the least time */
+    int64_t interval;
+    int64_t probe; /* between two measurings of the least time */
+    double jitter; /* of that, added by chance */
 };
 
 struct upstream_settings {
@@ -191,6 +255,9 @@ struct upstream_settings {
     struct ejection_settings *ejection;     /* NULL: none */
     struct slow_start_settings *slow_start; /* NULL: all of its share at once */
     bool panic;                             /* when no endpoint is healthy all of them are tried */
+    struct breaker_settings *breaker;   /* NULL: none */
+    struct hedge_settings *hedge;       /* likewise */
+    struct adaptive_settings *adaptive; /* likewise */
 };
 
 /* What a header field or a query parameter must be; without equals, prefix and regex: there. */

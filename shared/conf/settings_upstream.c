@@ -109,17 +109,6 @@ static const struct row queue_rows[] = {
 static const struct section queue_section = {
     .name = "queue", .size = sizeof(struct queue_settings), .rows = queue_rows, .shorthand = "size"};
 
-#define RETRY(kind_, member, ...) ROW_(kind_, struct retry_settings, member, __VA_ARGS__)
-
-static const struct row retry_rows[] = {
-    RETRY(ROW_NUMBER, connect, .fallback = "8", .min = 1, .max = UPSTREAM_TRIES,
-          .help = "endpoints that are tried for a request, when they can't be connected to"),
-    ROW_END,
-};
-
-static const struct section retry_section = {
-    .name = "retry", .size = sizeof(struct retry_settings), .rows = retry_rows};
-
 /* By enum balance. */
 static const char *const balance_words[] = {"round-robin", "least", "p2c", "random", "hash", NULL};
 
@@ -203,6 +192,14 @@ static const struct row upstream_rows[] = {
     UPSTREAM(ROW_FLAG, panic, .fallback = "true",
              .help = "when every endpoint is down or ejected, all of them are tried rather than none; "
                      "false: the answer is 503"),
+    UPSTREAM(ROW_OPTIONAL, hedge, .section = &hedge_section,
+             .help = "a second try at another endpoint while the first lets wait: the first answer wins; "
+                     "idempotent requests only, and as retry.budget allows"),
+    UPSTREAM(ROW_OPTIONAL, breaker, .section = &breaker_section,
+             .help = "when calls fail, none is made for a while: one state for all workers"),
+    UPSTREAM(ROW_OPTIONAL, adaptive, .section = &adaptive_section,
+             .help = "how many calls may be in progress on the node, learned from how long answers take; "
+                     "beyond it requests are answered 503"),
     ROW_END,
 };
 

@@ -12,4 +12,13 @@ static void init(void *zone, size_t size_, const struct segment_plan *plan)
     cells_init(zone, plan->upstreams, sizeof(struct upstream_cell), plan->slots);
 }
 
-const struct zone_kind upstreams_kind = {"upstreams", 1, size, init, cells_release, NULL, NULL, true};
+/* Calls in progress, and the probes of breakers. */
+static void release(void *zone, unsigned slot)
+{
+    struct cells *cells = zone;
+    cells_release(cells, slot);
+    for (unsigned i = 0; i < cells->count; i++)
+        breaker_release(&upstreams_cell(cells, i)->breaker, slot);
+}
+
+const struct zone_kind upstreams_kind = {"upstreams", 2, size, init, release, NULL, NULL, true};

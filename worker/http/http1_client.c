@@ -437,6 +437,31 @@ void http1_client_abandon(struct http1_client *client)
     close_client(client);
 }
 
+/* --- nobody listens --- */
+
+static void drop_body(void *owner, const char *data, size_t length, bool last)
+{
+    (void)owner;
+    (void)data;
+    (void)length;
+    (void)last;
+}
+
+static void drop_failure(void *owner, enum client_failure failure, const char *detail)
+{
+    (void)owner;
+    (void)failure;
+    (void)detail;
+}
+
+void http1_client_discard(struct http1_client *client)
+{
+    static const struct client_events nobody = {.on_body = drop_body, .on_failed = drop_failure};
+    assert(client->phase == PHASE_BODY && client->framing == FRAMING_LENGTH && !client->sending);
+    client->events = &nobody;
+    client->owner = NULL;
+}
+
 void http1_client_close(struct http1_client *client)
 {
     assert(client->phase == PHASE_IDLE);

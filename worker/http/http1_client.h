@@ -83,6 +83,10 @@ void http1_client_read(struct http1_client *client, bool on);
 /* The owner loses interest: closed, and no event follows. */
 void http1_client_abandon(struct http1_client *client);
 
+/* The owner has the head of an answer with a length, and doesn't want the rest: it is read, and the connection is the pool's
+ * again. No event follows. */
+void http1_client_discard(struct http1_client *client);
+
 /* An idle one is closed. */
 void http1_client_close(struct http1_client *client);
 

@@ -211,9 +211,9 @@ static const struct call_events call_events = {
 static void on_start(struct deferred *deferred)
 {
     struct copy *copy = CONTAINER_OF(deferred, struct copy, start);
+    struct call_order order = {.method = copy->method, .body = copy->data.length > 0, .key = copy->key};
     (void)call_start(&copy->call, cluster_of(copy->worker, copy->mirror), &call_events, copy, copy->arena,
-                     copy->method, copy->data.length > 0, false,
-                     copy->key); /* when it failed at once, the copy is gone */
+                     &order); /* when it failed at once, the copy is gone */
 }
 
 static void start(struct copy *copy)

@@ -1,6 +1,7 @@
 /* proxy: the content that sends the request to an upstream and its answer back, streaming both ways. */
 #include "shared/base/token.h"
 #include "worker/request/request.h"
+#include "worker/upstream/breaking.h"
 #include "worker/upstream/call.h"
 #include "worker/upstream/forward.h"
 #include "worker/upstream/max_forwards.h"
@@ -43,8 +44,10 @@ struct proxying {
     struct request *request;
     struct call call;
     struct destination destination;
-    struct str set_cookie; /* for the answer; empty: none */
-    bool begun;            /* on_content() has returned: the call is on its way */
+    struct str set_cookie;           /* for the answer; empty: none */
+    const struct fallback *fallback; /* what stands in for the answer; NULL: the upstream itself answers */
+    enum verdict verdict;            /* of on_content(): WAIT while the call is on its way */
+    bool begun;                      /* it has returned */
 };
 
 static const struct row variant_rows[] = {
@@ -304,6 +307,7 @@ static void on_head(void *owner, struct response_head *head, bool last)
 {
     struct proxying *proxying = owner;
     struct request *request = proxying->request;
+    tried(proxying, proxying->call.last);
     request->upstream_ns = request->worker->loop.now - proxying->call.began;
     request->response = *head;
     forward_answer(request);
@@ -345,9 +349,11 @@ static void on_abort(struct request *request)
     call_cancel(&proxying->call);
 }
 
-static enum verdict failed(struct proxying *proxying, enum call_failure failure, const char *detail)
+static void failed(struct proxying *proxying, enum call_failure failure, const char *detail)
 {
     static const enum problem problems[] = {
+        [CALL_BROKEN] = PROBLEM_UPSTREAM_BROKEN,
+        [CALL_LIMITED] = PROBLEM_UPSTREAM_LIMITED,
         [CALL_BUSY] = PROBLEM_UPSTREAM_BUSY,
         [CALL_EXHAUSTED] = PROBLEM_OUT_OF_RESOURCES,
         [CALL_UNAVAILABLE] = PROBLEM_UPSTREAM_UNAVAILABLE,
@@ -358,14 +364,48 @@ static enum verdict failed(struct proxying *proxying, enum call_failure failure,
         [CALL_TOO_LARGE] = PROBLEM_FIELDS_TOO_LARGE,
     };
     tried(proxying, proxying->call.last);
-    return request_fail(proxying->request, problems[failure], "upstream %s: %s", proxying->request->upstream,
-                        detail);
+    if (failure == CALL_BROKEN || failure == CALL_LIMITED)
+        proxying->request->retry_after = (proxying->call.retry_ms + 999) / 1000;
+    proxying->verdict = request_fail(proxying->request, problems[failure], "upstream %s: %s",
+                                     proxying->request->upstream, detail);
+}
+
+static void start(struct proxying *proxying, unsigned upstream, const struct breaking *breaking);
+
+/* The breaker's fixed answer. */
+static void answer_fixed(struct proxying *proxying)
+{
+    struct request *request = proxying->request;
+    const struct fallback *fallback = proxying->fallback;
+    proxying->verdict = request_answer(request, fallback->status, fallback->type, fallback->body);
+    if (!proxying->begun)
+        return;
+    request_respond(request, fallback->body.length == 0);
+    if (fallback->body.length)
+        request_write(request, fallback->body.data, fallback->body.length, true);
+}
+
+/* The breaker is open. False: nothing stands in. */
+static bool fall_back(struct proxying *proxying)
+{
+    const struct fallback *fallback = proxying->call.breaking->fallback;
+    if (!fallback || proxying->fallback)
+        return false;
+    proxying->fallback = fallback;
+    stat_add(proxying->request->worker->stats, STAT_FALLBACKS, 1);
+    if (fallback->upstream < 0)
+        answer_fixed(proxying);
+    else
+        start(proxying, (unsigned)fallback->upstream, NULL);
+    return true;
 }
 
 static void on_failed(void *owner, enum call_failure failure, const char *detail)
 {
     struct proxying *proxying = owner;
     struct request *request = proxying->request;
+    if (failure == CALL_BROKEN && fall_back(proxying))
+        return;
     failed(proxying, failure, detail);
     if (proxying->begun) /* else on_content() says so */
         request_content_failed(request);
@@ -391,6 +431,22 @@ static const struct content_events content_events = {
     .on_abort = on_abort,
 };
 
+static void start(struct proxying *proxying, unsigned upstream, const struct breaking *breaking)
+{
+    struct request *request = proxying->request;
+    struct cluster *cluster = &request->worker->clusters[upstream];
+    struct call_order order = {
+        .method = request->head->method,
+        .body = !request->exchange->body_done,
+        .chunked = request->head->body == BODY_STREAM,
+        .key = cluster_key(cluster, request),
+        .breaking = breaking,
+    };
+    request->upstream = cluster->settings->name;
+    (void)call_start(&proxying->call, cluster, &call_events, proxying, request->arena,
+                     &order); /* on_failed() tells */
+}
+
 static enum verdict on_content(struct request *request, const void *compiled)
 {
     const struct proxy *proxy = compiled;
@@ -402,8 +458,7 @@ static enum verdict on_content(struct request *request, const void *compiled)
     proxying->request = request;
     proxying->set_cookie = STR("");
     unsigned upstream = proxy->split ? pick_variant(proxying, proxy) : proxy->upstream;
-    struct cluster *cluster = &request->worker->clusters[upstream];
-    request->upstream = cluster->settings->name;
+    request->upstream = request->worker->clusters[upstream].settings->name;
     enum problem problem = forward_destination(&proxy->forward, request, &proxying->destination, &why);
     if (problem)
         return request_fail(request, problem, "for upstream %s: %s", request->upstream, why);
@@ -413,15 +468,14 @@ static enum verdict on_content(struct request *request, const void *compiled)
                             (long long)request->worker->site->settings->forwarded.max_hops);
     request->content = &content_events;
     request->content_state = proxying;
+    proxying->fallback = NULL;
+    proxying->verdict = VERDICT_WAIT;
     proxying->begun = false;
-    bool body = !request->exchange->body_done;
-    if (!call_start(&proxying->call, cluster, &call_events, proxying, request->arena, request->head->method,
-                    body, request->head->body == BODY_STREAM, cluster_key(cluster, request))) {
+    start(proxying, upstream, request->breaking);
+    if (proxying->verdict != VERDICT_WAIT)
         request->content = NULL;
-        return VERDICT_FAIL;
-    }
     proxying->begun = true;
-    return VERDICT_WAIT;
+    return proxying->verdict;
 }
 
 const struct policy policy_proxy = {

@@ -21,6 +21,14 @@ enum problem problem_of_status(unsigned status)
     return PROBLEM_BAD_REQUEST;
 }
 
+static void add_retry_after(struct request *request)
+{
+    enum { DIGITS = 20 };
+    struct buf value = buf_on(arena_alloc(request->arena, DIGITS), DIGITS);
+    buf_u64(&value, request->retry_after);
+    request_add_field(request, STR("Retry-After"), buf_str(&value));
+}
+
 void problem_render(struct request *request)
 {
     const struct problem_row *row = &problem_rows[request->problem];
@@ -47,4 +55,6 @@ void problem_render(struct request *request)
         request_add_field(request, STR("Allow"), request->match.allow);
     if (request->problem == PROBLEM_UPSTREAM_BUSY)
         request_add_field(request, STR("Retry-After"), STR("1"));
+    if (request->retry_after)
+        add_retry_after(request);
 }

@@ -15,6 +15,8 @@
 #include "worker/request/site.h"
 #include "worker/request/worker.h"
 
+struct breaking;
+
 enum request_state {
     REQUEST_HEAD,
     REQUEST_ROUTE,
@@ -72,6 +74,7 @@ struct request {
 
     enum problem problem;
     char *detail;
+    uint64_t retry_after; /* seconds, for a problem's Retry-After; 0: none */
 
     struct request_wait wait;
     struct timer wait_timer;
@@ -86,6 +89,8 @@ struct request {
 
     struct request_tap *taps;
     struct meter_note *meter_notes; /* what it was charged: meter.h */
+
+    const struct breaking *breaking; /* the route's own breaker, for what calls upstreams; NULL: theirs */
 
     /* For the log: set by what calls upstreams. */
     const char *upstream;

@@ -1,6 +1,9 @@
 /* balance: round-robin, least and random, the table of all, and what they share. cluster_pick() calls the row. */
 #include "worker/upstream/balance.h"
 
+#include "worker/upstream/breaking.h"
+#include "worker/upstream/retry.h"
+
 /* --- what they share --- */
 
 bool choice_has_tried(const struct choice *choice, const struct endpoint *endpoint)
@@ -163,6 +166,11 @@ const struct balancing *balancing_compile(const struct settings *settings, struc
         const struct upstream_settings *upstream = upstreams->items[i];
         const struct balancer *balancer = balancers[upstream->balance];
         want_cells(&balancing[i], upstream, wants);
+        balancing[i].retrying = retry_compile(upstream, arena, errors);
+        if (upstream->breaker)
+            balancing[i].breaking = breaking_compile(settings, upstream->breaker,
+                                                     arena_printf(arena, "upstream %s", upstream->name),
+                                                     balancing[i].cell, arena, errors);
         if (balancer->compile)
             balancer->compile(&balancing[i], upstream, arena, errors);
     }

@@ -31,6 +31,8 @@ struct balancing {
     const struct hash_point *points; /* of the endpoints, in their order */
     unsigned cell;                   /* the upstream's, and the first endpoint's: indices of wants */
     unsigned endpoint_cells;
+    const struct breaking *breaking; /* NULL: none */
+    const struct retrying *retrying; /* likewise */
 };
 
 /* Of all upstreams, by their index in the settings. */

@@ -1,20 +1,44 @@
-/* call: one outbound HTTP exchange. */
+/* call: one outbound HTTP exchange: its life, from the order to the end, and the events of its connection. How a try
+ * gets to an endpoint is in attempt.c, whether there is another in retry.c, a second one beside it in hedge.c.
+ */
 #include "worker/upstream/call.h"
 
-#include <errno.h>
-
 #include "shared/base/log.h"
-#include "worker/codec/proxy_protocol.h"
-#include "worker/upstream/balance.h"
+#include "shared/shm/quantile.h"
+#include "shared/shm/upstreams.h"
+#include "worker/upstream/attempt.h"
+#include "worker/upstream/breaking.h"
+#include "worker/upstream/call_state.h"
+#include "worker/upstream/hedge.h"
 
-enum { PAUSE_MS = 10, PAUSE_SHIFTS = 3 }; /* 10, 20, 40, 80, 80 … ms */
+enum { DROPPED_MOST = 65536 }; /* of an answer that isn't wanted: read to keep its connection */
 
-static const struct client_events client_events;
-static void on_pause(struct timer *timer);
+static struct timers *timers_of(const struct call *call)
+{
+    return &call->cluster->worker->loop.timers;
+}
 
-/* What came of the present try, and after how long; `status` 0: there was no answer. An answer that breaks off later
- * says nothing of the time; nor does what was given up before the endpoint had all of the request. */
-static void observe(struct call *call, enum outcome outcome, unsigned status)
+/* --- what comes of tries --- */
+
+/* A good answer: how long its kind takes. To a second try it took since the first was sent. */
+static void learn(struct call *call, uint64_t latency_ns)
+{
+    struct cluster *cluster = call->cluster;
+    struct worker *worker = cluster->worker;
+    const struct retrying *retrying = call->retrying;
+    if (retrying && retrying->hedge && !retrying->hedge_delay) {
+        uint64_t since = call->primary ? worker->loop.now - call->primary->asked : latency_ns;
+        quantile_add(&cluster->cell->latency, retrying->quantile, since / 1000);
+    }
+    if (cluster->adaptive.most)
+        gradient_add(&cluster->cell->gradient, &cluster->adaptive, worker->loop.now_ms,
+                     call->began / NS_PER_MS, latency_ns / 1000,
+                     (double)(random_next(&worker->random) >> 11) * 0x1p-53);
+}
+
+/* An answer that breaks off later says nothing of the time; nor does what was given up before the endpoint had all of
+ * the request. */
+void call_observe(struct call *call, enum outcome outcome, unsigned status)
 {
     if (!call->endpoint || (outcome == OUTCOME_LEFT && call->asking))
         return;
@@ -24,12 +48,41 @@ static void observe(struct call *call, enum outcome outcome, unsigned status)
         .latency_ns = call->answered ? 0 : call->cluster->worker->loop.now - call->asked,
     };
     endpoint_observe(call->endpoint, &observation);
+    if (outcome == OUTCOME_ANSWERED)
+        learn(call, observation.latency_ns);
 }
 
-/* The connection is the pool's again, or gone: there may be one for who waits. */
-static void let_go(struct call *call)
+void call_judge(struct call *call, unsigned status, const char *detail, uint64_t retry_after)
+{
+    if (!call->breaking)
+        return;
+    struct breaking_result result = {
+        .ticket = call->ticket,
+        .began_ms = call->began / NS_PER_MS,
+        .endpoint = call->last ? call->last->settings->text : NULL,
+        .status = status,
+        .detail = detail,
+        .retry_after_ms = retry_after,
+    };
+    call->ticket = 0;
+    breaking_tell(call->cluster->worker, call->breaking, &result);
+}
+
+/* --- the end of a try, and of the call --- */
+
+static void clear_try_timers(struct call *call)
+{
+    if (call->try_timed)
+        timer_clear(timers_of(call), &call->try_end);
+    if (call->hedge_set)
+        timer_clear(timers_of(call), &call->hedge_at);
+    call->try_timed = call->hedge_set = false;
+}
+
+void call_let_go(struct call *call)
 {
     struct cluster *cluster = call->cluster;
+    clear_try_timers(call);
     if (call->endpoint) {
         endpoint_count(call->endpoint, -1);
         queue_wake(&cluster->queue, &cluster->worker->loop);
@@ -38,288 +91,216 @@ static void let_go(struct call *call)
     call->client = NULL;
 }
 
-static void leave_queue(struct call *call)
+void call_leave_queue(struct call *call)
 {
     if (call->queued)
         queue_leave(&call->cluster->queue, &call->waiter);
     call->queued = false;
 }
 
+/* The present try, wherever it is. The connection is left to the caller. */
+static void end_try(struct call *call)
+{
+    call_let_go(call);
+    call_leave_queue(call);
+    if (call->paused)
+        timer_clear(timers_of(call), &call->pause);
+    if (call->resting)
+        timer_clear(timers_of(call), &call->again);
+    call->paused = call->resting = false;
+}
+
 static void end(struct call *call)
 {
-    struct timers *timers = &call->cluster->worker->loop.timers;
-    let_go(call);
-    leave_queue(call);
-    timer_clear(timers, &call->total);
-    if (call->paused)
-        timer_clear(timers, &call->pause);
-    call->paused = false;
+    end_try(call);
+    timer_clear(timers_of(call), &call->total);
+    if (call->ticket)
+        breaker_give_back(breaking_cell(call->cluster->worker, call->breaking), call->ticket,
+                          call->cluster->worker->loop.now_ms);
+    call->ticket = 0;
+    if (call->counted)
+        tally_add(call->cluster->in_flight, -1);
+    call->counted = false;
+    if (call->hedge)
+        call_drop(call->hedge);
+    call->hedge = NULL;
 }
 
-static void fail(struct call *call, enum call_failure failure, const char *detail)
+void call_drop(struct call *call)
 {
-    struct stats_row *stats = call->cluster->worker->stats;
-    stat_add(stats,
-             failure == CALL_TIMEOUT ? STAT_UPSTREAM_TIMEOUTS
-             : failure == CALL_BUSY  ? STAT_UPSTREAM_BUSY
-                                     : STAT_UPSTREAM_ERRORS,
-             1);
+    struct http1_client *client = call->client;
     end(call);
-    call->events->on_failed(call->owner, failure, detail);
+    if (client)
+        http1_client_abandon(client);
 }
 
-/* Nothing was sent: any request may go to another endpoint. */
-static void not_connected(struct call *call, enum call_failure failure, const char *detail)
+void call_yield(struct call *primary)
 {
-    struct endpoint *endpoint = call->endpoint;
-    log_warning("upstream %s: %s: can't connect: %s", call->cluster->settings->name, endpoint->settings->text,
-                detail);
+    struct http1_client *client = primary->client;
+    end_try(primary);
+    if (client)
+        http1_client_abandon(client);
+}
+
+/* The second try is over without an answer: the first goes on, or its failure is told now. */
+static void second_failed(struct call *call)
+{
+    struct call *primary = call->primary;
+    end(call);
+    primary->hedge = NULL;
+    if (primary->outlived)
+        call_fail(primary, primary->failure, primary->detail);
+}
+
+void call_fail(struct call *call, enum call_failure failure, const char *detail)
+{
+    struct call *told = call->primary ? call->primary : call;
+    struct stats_row *stats = call->cluster->worker->stats;
+    if (call->primary && !call->answered) {
+        second_failed(call);
+        return;
+    }
+    if (failure != CALL_BROKEN && failure != CALL_LIMITED)
+        stat_add(stats,
+                 failure == CALL_TIMEOUT ? STAT_UPSTREAM_TIMEOUTS
+                 : failure == CALL_BUSY  ? STAT_UPSTREAM_BUSY
+                                         : STAT_UPSTREAM_ERRORS,
+                 1);
+    end(call);
+    if (told != call)
+        end(told);
+    told->events->on_failed(told->owner, failure, detail);
+}
+
+/* --- another attempt --- */
+
+static void on_again(struct timer *timer)
+{
+    struct call *call = CONTAINER_OF(timer, struct call, again);
+    struct worker *worker = call->cluster->worker;
+    call->resting = false;
+    call->attempt++;
+    call->connects = 0;
+    if (call->breaking && !breaker_passes(breaking_cell(worker, call->breaking))) {
+        call->retry_ms = 1000;
+        call_fail(call, CALL_BROKEN, "its breaker opened before another try was made");
+        return;
+    }
+    stat_add(worker->stats, STAT_RETRIES, 1);
+    attempt_begin(call);
+}
+
+/* Until the next attempt. The owner brings no more of the body meanwhile. */
+static void rest(struct call *call, uint64_t delay_ms)
+{
+    struct loop *loop = &call->cluster->worker->loop;
+    if (call->body && !(call->replay && call->replay->last))
+        call->events->on_blocked(call->owner);
+    call->resting = true;
+    timer_init(&call->again, on_again);
+    timer_set(&loop->timers, &call->again, loop->now_ms + delay_ms);
+}
+
+bool call_try_failed(struct call *call, enum call_failure failure, const char *detail, unsigned on)
+{
+    uint64_t delay_ms;
     call->failure = failure;
     call->detail = detail;
-    observe(call, OUTCOME_FAILED, 0);
-    endpoint_refused(endpoint);
-    let_go(call);
+    if (call->hedge) { /* the second try goes on */
+        call->outlived = true;
+        return true;
+    }
+    if (retry_failure(call, on, &delay_ms)) {
+        rest(call, delay_ms);
+        return true;
+    }
+    call_fail(call, failure, detail);
+    return false;
 }
 
-/* Before the first head of a connection, which has no second one then: see upstream_check(). */
-static void write_proxy_header(const struct call *call, struct buf *out)
+/* The try is given up for its time. */
+static void on_try_end(struct timer *timer)
 {
-    int version = call->cluster->settings->proxy_protocol;
-    struct call_ends ends;
-    if (!version)
+    struct call *call = CONTAINER_OF(timer, struct call, try_end);
+    struct http1_client *client = call->client;
+    static const char detail[] = "no answer within the time of a try (retry.per_try)";
+    call->try_timed = false;
+    if (call->asking) { /* it is the owner that is waited for */
+        call_time_try(call);
         return;
-    if (call->events->ends)
-        call->events->ends(call->owner, &ends);
-    proxy_protocol_write((enum proxy_protocol)version, call->events->ends ? &ends.source : NULL,
-                         &ends.destination, out);
-}
-
-/* Takes the connection, writes the head. False: the owner's head doesn't fit. */
-static bool send_head(struct call *call)
-{
-    struct buf head = http1_client_reserve(call->client);
-    write_proxy_header(call, &head);
-    if (!call->events->write_head(call->owner, call->endpoint, &head) || head.overflow) {
-        http1_client_abandon(call->client);
-        fail(call, CALL_TOO_LARGE, "the request's head is too large to send on");
-        return false;
     }
-    call->began = call->asked = call->cluster->worker->loop.now;
-    call->asking = call->body;
-    http1_client_send(call->client, &head, call->method, call->arena, call->body, call->chunked);
-    if (call->body)
-        call->events->on_ready(call->owner);
-    return true;
+    log_warning("upstream %s: %s: %s", call->cluster->settings->name, call->endpoint->settings->text, detail);
+    call_observe(call, OUTCOME_FAILED, 0);
+    call_judge(call, 0, detail, 0);
+    end_try(call);
+    if (client)
+        http1_client_abandon(client);
+    call_try_failed(call, CALL_TIMEOUT, detail, RETRY_TIMEOUT);
 }
 
-/* A new connection; NULL with errno. When descriptors are lacking, what no client waits for is given up for it. */
-static struct http1_client *open_client(struct call *call, struct endpoint *endpoint)
-{
-    struct worker *worker = call->cluster->worker;
-    for (;;) {
-        struct http1_client *client =
-            http1_client_open(&worker->net, endpoint_address(endpoint), endpoint, &endpoint_pool_events, call,
-                              &client_events, &call->cluster->timeouts);
-        if (client) {
-            stat_add(worker->stats, STAT_UPSTREAM_CONNECTIONS, 1);
-            return client;
-        }
-        int error = errno;
-        bool again =
-            (error == EMFILE || error == ENFILE) && !call->events->background && clusters_make_room(worker);
-        errno = error;
-        if (!again)
-            return NULL;
-    }
-}
-
-/* The backlog of a UNIX socket is full: where TCP would send its SYN again, the kernel leaves it to us. Within the
- * connect time-out, which begins with the first of these pauses. */
-static void pause_call(struct call *call)
+void call_time_try(struct call *call)
 {
     struct loop *loop = &call->cluster->worker->loop;
-    if (!call->pauses)
-        call->pause_end = loop->now_ms + call->cluster->timeouts.connect;
-    unsigned shift = call->pauses < PAUSE_SHIFTS ? call->pauses : PAUSE_SHIFTS;
-    uint64_t at = loop->now_ms + ((uint64_t)PAUSE_MS << shift);
-    call->pauses++;
-    call->paused = true;
-    timer_init(&call->pause, on_pause);
-    timer_set(&loop->timers, &call->pause, at < call->pause_end ? at : call->pause_end);
+    timer_init(&call->try_end, on_try_end);
+    timer_set(&loop->timers, &call->try_end, loop->now_ms + call->retrying->per_try);
+    call->try_timed = true;
 }
 
-enum taken {
-    TAKEN,   /* it is connected, connecting, or pauses to connect again */
-    REFUSED, /* by this endpoint: another may take it */
-    OVER,    /* the call failed, and the owner knows */
-};
-
-static enum taken no_resources(struct call *call, const char *detail)
-{
-    log_warning("upstream %s: %s: can't connect: %s", call->cluster->settings->name,
-                call->endpoint->settings->text, strerror(errno));
-    fail(call, CALL_EXHAUSTED, detail);
-    return OVER;
-}
-
-static enum taken not_opened(struct call *call)
-{
-    switch (errno) {
-    case EAGAIN: /* of UNIX sockets only */
-        pause_call(call);
-        return TAKEN;
-    case EMFILE:
-    case ENFILE:
-        return no_resources(call, "the gateway has no file descriptor left for a connection to it");
-    case ENOBUFS:
-    case ENOMEM:
-    case ENOSPC:
-        return no_resources(call, "the gateway has no memory left for a connection to it");
-    }
-    not_connected(call, CALL_UNREACHABLE, strerror(errno));
-    return REFUSED;
-}
-
-/* The endpoint's connection, which the call holds already: a kept one, or a new one. */
-static enum taken connect_to(struct call *call, struct endpoint *endpoint, bool fresh)
-{
-    struct worker *worker = call->cluster->worker;
-    struct http1_client *client = fresh ? NULL : endpoint_take(endpoint);
-    if (client) {
-        stat_add(worker->stats, STAT_UPSTREAM_REUSED, 1);
-        http1_client_take(client, call, &client_events, &call->cluster->timeouts);
-        call->client = client;
-        return TAKEN;
-    }
-    call->client = open_client(call, endpoint);
-    return call->client ? TAKEN : not_opened(call);
-}
-
-static enum taken try_endpoint(struct call *call, struct endpoint *endpoint, bool fresh)
-{
-    call->endpoint = call->last = endpoint;
-    call->tries++;
-    call->pauses = 0;
-    call->asking = false;
-    call->began = call->asked = call->cluster->worker->loop.now;
-    endpoint_count(endpoint, 1);
-    return connect_to(call, endpoint, fresh);
-}
-
-/* The next endpoint, until one takes it or none is left. `*busy`: none is free. False: it failed, and the owner knows,
- * or it is busy. */
-static bool try_next(struct call *call, bool *busy)
-{
-    struct cluster *cluster = call->cluster;
-    struct choice *choice = &call->choice;
-    enum taken taken;
-    *busy = false;
-    do {
-        struct endpoint *endpoint = NULL;
-        enum picked picked = PICKED_NONE;
-        if (choice->tried_count < cluster->tries)
-            picked = cluster_pick(cluster, choice, &endpoint);
-        if (picked == PICKED_BUSY) {
-            *busy = true;
-            return false;
-        }
-        leave_queue(call);
-        if (picked == PICKED_NONE) {
-            fail(call, call->tries ? call->failure : CALL_UNAVAILABLE,
-                 call->tries ? call->detail : "none of its endpoints is healthy");
-            return false;
-        }
-        choice->tried[choice->tried_count++] = (uint16_t)(endpoint - cluster->endpoints);
-        taken = try_endpoint(call, endpoint, false);
-    } while (taken == REFUSED);
-    if (taken == OVER)
-        return false;
-    return !call->client || !http1_client_is_connected(call->client) || send_head(call);
-}
-
-static bool wait_in_queue(struct call *call)
-{
-    struct cluster *cluster = call->cluster;
-    if (!queue_join(&cluster->queue, &call->waiter)) {
-        fail(call, CALL_BUSY,
-             cluster->queue.size ? "all its connections are in use, and its queue is full"
-                                 : "all its connections are in use");
-        return false;
-    }
-    call->queued = true;
-    stat_add(cluster->worker->stats, STAT_UPSTREAM_QUEUED, 1);
-    return true;
-}
-
-/* Who comes when others wait goes behind them, also when something has just become free. False: it failed, and the
- * owner knows. */
-static bool try(struct call *call)
-{
-    struct cluster *cluster = call->cluster;
-    bool busy;
-    if (!cluster->queue.count) {
-        bool begun = try_next(call, &busy);
-        return busy ? wait_in_queue(call) : begun;
-    }
-    queue_wake(&cluster->queue, &cluster->worker->loop);
-    return wait_in_queue(call);
-}
-
-enum offer call_offer(struct waiter *waiter)
-{
-    struct call *call = CONTAINER_OF(waiter, struct call, waiter);
-    bool busy;
-    try_next(call, &busy);
-    if (!busy)
-        return OFFER_TAKEN;
-    if (call->queued)
-        return call->choice.tried_count ? OFFER_NEXT : OFFER_NONE;
-    wait_in_queue(call);
-    return OFFER_TAKEN;
-}
-
-void call_waited(struct waiter *waiter)
-{
-    struct call *call = CONTAINER_OF(waiter, struct call, waiter);
-    fail(call, CALL_BUSY, "all its connections are in use, and none became free within the queue's time-out");
-}
-
-/* The backlog may have room by now, or a connection is idle. */
-static void on_pause(struct timer *timer)
-{
-    struct call *call = CONTAINER_OF(timer, struct call, pause);
-    struct loop *loop = &call->cluster->worker->loop;
-    call->paused = false;
-    if (loop->now_ms >= call->pause_end) {
-        not_connected(call, CALL_TIMEOUT, "its backlog was full for the whole connect time-out");
-        try(call);
-        return;
-    }
-    switch (connect_to(call, call->endpoint, false)) {
-    case TAKEN:
-        if (call->client && http1_client_is_connected(call->client))
-            send_head(call);
-        return;
-    case REFUSED:
-        try(call);
-        return;
-    case OVER:
-        return;
-    }
-}
+/* --- for the owner --- */
 
 static void on_total(struct timer *timer)
 {
     struct call *call = CONTAINER_OF(timer, struct call, total);
+    static const char detail[] = "no whole answer within the total time-out";
     if (call->client)
         http1_client_abandon(call->client);
-    if (!call->answered)
-        observe(call, call->asking ? OUTCOME_LEFT : OUTCOME_FAILED, 0);
-    fail(call, CALL_TIMEOUT, "no whole answer within the total time-out");
+    if (!call->answered) {
+        call_observe(call, call->asking ? OUTCOME_LEFT : OUTCOME_FAILED, 0);
+        if (call->endpoint && !call->asking)
+            call_judge(call, 0, detail, 0);
+    }
+    call_fail(call, CALL_TIMEOUT, detail);
+}
+
+/* Whether the upstream is to get the call at all. False: it failed, and the owner knows. */
+static bool admit(struct call *call)
+{
+    enum { COME_AGAIN_MS = 1000 };
+    struct cluster *cluster = call->cluster;
+    struct worker *worker = cluster->worker;
+    tally_add(cluster->in_flight, 1);
+    call->counted = true;
+    if (cluster->adaptive.most) {
+        uint32_t limit = gradient_limit(&cluster->cell->gradient, &cluster->adaptive, worker->loop.now_ms);
+        /* Who counts itself first, and then all, is never one too many. */
+        atomic_thread_fence(memory_order_seq_cst);
+        if (cells_in_flight(worker->shared->upstreams, cluster->cell_index) > limit) {
+            stat_add(worker->stats, STAT_ADAPTIVE_REFUSED, 1);
+            call->retry_ms = COME_AGAIN_MS;
+            call_fail(call, CALL_LIMITED, "as many requests are in progress as it can answer in time");
+            return false;
+        }
+    }
+    if (call->breaking && !breaking_ask(worker, call->breaking, &call->ticket, &call->retry_ms)) {
+        call_fail(call, CALL_BROKEN, "its breaker is open, as requests failed lately");
+        return false;
+    }
+    call->probing = call->ticket != 0;
+    return true;
+}
+
+/* What may be needed for another try. */
+static void prepare_tries(struct call *call)
+{
+    struct cluster *cluster = call->cluster;
+    const struct retrying *retrying = call->retrying;
+    budget_call(&cluster->cell->budget, &retrying->budget, cluster->worker->loop.now_ms, &cluster->payer);
+    if (call->body && retrying->methods >> call->method & 1 && (retrying->attempts > 1 || retrying->hedge))
+        call->replay = arena_zalloc(call->arena, sizeof *call->replay);
 }
 
 bool call_start(struct call *call, struct cluster *cluster, const struct call_events *events, void *owner,
-                struct arena *arena, enum method method, bool body, bool chunked, uint64_t key)
+                struct arena *arena, const struct call_order *order)
 {
     struct loop *loop = &cluster->worker->loop;
     memset(call, 0, offsetof(struct call, choice));
@@ -327,19 +308,56 @@ bool call_start(struct call *call, struct cluster *cluster, const struct call_ev
     call->events = events;
     call->owner = owner;
     call->arena = arena;
-    call->method = method;
-    call->body = body;
-    call->chunked = chunked;
-    call->choice.key = key;
+    call->breaking = order->breaking ? order->breaking : cluster->breaking;
+    call->retrying = events->background ? NULL : cluster->retrying; /* copies don't multiply */
+    call->method = order->method;
+    call->body = order->body;
+    call->chunked = order->chunked;
+    call->choice.key = order->key;
     call->choice.tried_count = 0;
     timer_init(&call->total, on_total);
+    if (!admit(call))
+        return false;
+    if (call->retrying)
+        prepare_tries(call);
     if (cluster->settings->timeout.total)
         timer_set(&loop->timers, &call->total, loop->now_ms + (uint64_t)cluster->settings->timeout.total);
-    return try(call);
+    return attempt_begin(call);
+}
+
+bool call_start_second(struct call *call, struct call *primary)
+{
+    struct cluster *cluster = primary->cluster;
+    bool busy;
+    *call = (struct call){
+        .cluster = cluster,
+        .events = primary->events,
+        .owner = primary->owner,
+        .arena = primary->arena,
+        .breaking = primary->breaking,
+        .retrying = primary->retrying,
+        .replay = primary->replay,
+        .primary = primary,
+        .method = primary->method,
+        .body = primary->body,
+        .chunked = primary->chunked,
+        .body_begun = primary->body_begun,
+        .counted = true,
+        .choice = primary->choice,
+    };
+    tally_add(cluster->in_flight, 1);
+    timer_init(&call->total, NULL);
+    if (attempt_next(call, &busy))
+        return true;
+    if (busy)
+        end(call);
+    return false;
 }
 
 void call_trailers(struct call *call, const struct fields *trailers)
 {
+    if (call->replay)
+        call->replay->trailers = trailers;
     if (call->client)
         http1_client_trailers(call->client, trailers);
 }
@@ -349,14 +367,19 @@ void call_send(struct call *call, const char *data, size_t length, bool last)
     call->body_begun = true;
     call->asked = call->cluster->worker->loop.now;
     call->asking = !last;
+    if (call->replay)
+        replay_add(call, data, length, last);
     if (call->client)
         http1_client_send_body(call->client, data, length, last);
+    if (last && call->client && call->retrying && call->retrying->hedge)
+        hedge_arm(call);
 }
 
 void call_read(struct call *call, bool on)
 {
-    if (call->client)
-        http1_client_read(call->client, on);
+    struct http1_client *client = call->hedge && call->answered ? call->hedge->client : call->client;
+    if (client)
+        http1_client_read(client, on);
 }
 
 void call_cancel(struct call *call)
@@ -365,7 +388,7 @@ void call_cancel(struct call *call)
     if (!call->cluster)
         return;
     if (!call->answered)
-        observe(call, OUTCOME_LEFT, 0);
+        call_observe(call, OUTCOME_LEFT, 0);
     end(call);
     if (client)
         http1_client_abandon(client);
@@ -375,7 +398,7 @@ void call_cancel(struct call *call)
 
 static void on_connected(void *owner)
 {
-    send_head(owner);
+    attempt_send(owner);
 }
 
 static void on_interim(void *owner, const struct response_head *head)
@@ -384,13 +407,64 @@ static void on_interim(void *owner, const struct response_head *head)
     call->events->on_interim(call->owner, head);
 }
 
+/* Its answer isn't wanted: the rest of it is read if that is little, so that the connection is kept. */
+static void drop_answer(struct call *call, const struct response_head *head, bool last)
+{
+    struct http1_client *client = call->client;
+    bool asking = call->asking;
+    end_try(call);
+    if (last)
+        return; /* it is the pool's again */
+    if (head->body == BODY_LENGTH && head->length <= DROPPED_MOST && !asking)
+        http1_client_discard(client);
+    else
+        http1_client_abandon(client);
+}
+
+/* Whether the head is passed over: for another try, or for the one that goes on beside. */
+static bool pass_over(struct call *call, const struct response_head *head, bool last)
+{
+    uint64_t delay_ms;
+    if (call->primary && head->status >= 500 && !call->primary->outlived) {
+        call->primary->hedge = NULL;
+        drop_answer(call, head, last);
+        end(call);
+        return true;
+    }
+    if (!retry_answer(call, head, &delay_ms))
+        return false;
+    if (call->hedge)
+        call_drop(call->hedge);
+    call->hedge = NULL;
+    drop_answer(call, head, last);
+    rest(call, delay_ms);
+    return true;
+}
+
+/* The answer is whole. */
+static void finish(struct call *call)
+{
+    end(call);
+    if (call->primary)
+        end(call->primary);
+}
+
 static void on_head(void *owner, struct response_head *head, bool last)
 {
     struct call *call = owner;
-    observe(call, head->status < 500 ? OUTCOME_ANSWERED : OUTCOME_FAILED, head->status);
+    bool asks = head->status == 503 || head->status == 429; /* for time, perhaps */
+    call_observe(call, head->status < 500 ? OUTCOME_ANSWERED : OUTCOME_FAILED, head->status);
+    if (call->breaking)
+        call_judge(call, head->status, NULL,
+                   asks ? retry_after_ms(&head->fields, call->cluster->worker->loop.wall_ns) : 0);
+    if (call->retrying && pass_over(call, head, last))
+        return;
     call->answered = true;
+    clear_try_timers(call);
+    if (call->primary || call->hedge)
+        hedge_won(call);
     if (last)
-        end(call);
+        finish(call);
     call->events->on_head(call->owner, head, last);
 }
 
@@ -398,7 +472,7 @@ static void on_body(void *owner, const char *data, size_t length, bool last)
 {
     struct call *call = owner;
     if (last)
-        end(call);
+        finish(call);
     call->events->on_body(call->owner, data, length, last);
 }
 
@@ -424,51 +498,56 @@ static void on_drained(void *owner)
  * new one, at no retry's cost; only what does no harm when done twice, as the endpoint might have read it. */
 static bool race(struct call *call)
 {
-    struct endpoint *endpoint = call->endpoint;
-    if (call->answered || call->body_begun || !method_idempotent(call->method))
+    if (call->answered || !retry_can_replay(call) || !method_idempotent(call->method))
         return false;
     stat_add(call->cluster->worker->stats, STAT_UPSTREAM_RACES, 1);
-    let_go(call);
-    call->tries--;
-    if (try_endpoint(call, endpoint, true) == REFUSED)
-        try(call);
+    attempt_again(call);
     return true;
+}
+
+/* There was a connection, but no whole answer. */
+static void broke_off(struct call *call, enum call_failure failure, const char *detail, unsigned on)
+{
+    log_warning("upstream %s: %s: %s", call->cluster->settings->name, call->endpoint->settings->text, detail);
+    call_observe(call, OUTCOME_FAILED, 0);
+    if (call->answered) {
+        call_fail(call, failure, detail);
+        return;
+    }
+    call_judge(call, 0, detail, 0);
+    call_let_go(call);
+    call_try_failed(call, failure, detail, on);
 }
 
 static void on_failed(void *owner, enum client_failure failure, const char *detail)
 {
     struct call *call = owner;
-    struct endpoint *endpoint = call->endpoint;
-    const char *name = call->cluster->settings->name, *address = endpoint->settings->text;
     call->client = NULL;
     switch (failure) {
     case CLIENT_CONNECT:
     case CLIENT_CONNECT_TIMEOUT:
-        not_connected(call, failure == CLIENT_CONNECT ? CALL_UNREACHABLE : CALL_TIMEOUT, detail);
-        try(call);
+        attempt_not_connected(call, failure == CLIENT_CONNECT ? CALL_UNREACHABLE : CALL_TIMEOUT, detail);
+        attempt_begin(call);
         return;
     case CLIENT_CLOSED_UNUSED:
-        if (race(call))
-            return;
-        log_warning("upstream %s: %s: %s", name, address, detail);
-        fail(call, CALL_CLOSED,
-             "it closed the connection as it was taken, and the request may not be sent twice");
+        if (!race(call))
+            broke_off(call, CALL_CLOSED,
+                      "it closed the connection as it was taken, and the request may not be sent twice",
+                      RETRY_RESET);
         return;
     case CLIENT_CLOSED:
+        broke_off(call, CALL_CLOSED, detail, RETRY_RESET);
+        return;
     case CLIENT_MALFORMED:
+        broke_off(call, CALL_MALFORMED, detail, 0);
+        return;
     case CLIENT_TIMEOUT:
-        log_warning("upstream %s: %s: %s", name, address, detail);
-        observe(call, OUTCOME_FAILED, 0);
-        fail(call,
-             failure == CLIENT_CLOSED      ? CALL_CLOSED
-             : failure == CLIENT_MALFORMED ? CALL_MALFORMED
-                                           : CALL_TIMEOUT,
-             detail);
+        broke_off(call, CALL_TIMEOUT, detail, RETRY_TIMEOUT);
         return;
     }
 }
 
-static const struct client_events client_events = {
+const struct client_events call_client_events = {
     .on_connected = on_connected,
     .on_interim = on_interim,
     .on_head = on_head,

@@ -2,16 +2,21 @@
  * streamed, the deadlines kept.
  *
  * It has an owner and callbacks, not a request: proxying is one user, composing, token checks and probes are others. A
- * try is repeated, on another endpoint while no connection was made, or on a new connection after the keep-alive race,
- * only while nothing of the answer came and nothing of the body is gone. A call for which every endpoint has as many
- * connections as it may have waits in the cluster's queue.
+ * try is repeated, on another endpoint while no connection was made, or on a new connection after the keep-alive race, or
+ * as the upstream's `retry` says (retry.h), only while nothing of the answer was passed on and the body is whole in the
+ * call's memory. A call for which every endpoint has as many connections as it may have waits in the cluster's queue.
+ *
+ * With `hedge` a second try, a call of its own below this one, may go on beside the first (hedge.h).
  */
 #ifndef UPSTREAM_CALL_H
 #define UPSTREAM_CALL_H
 
 #include "worker/upstream/cluster.h"
+#include "worker/upstream/retry.h"
 
 enum call_failure {
+    CALL_BROKEN,      /* the breaker is open: call->retry_ms says for how long */
+    CALL_LIMITED,     /* as many are in progress as `adaptive` allows: likewise */
     CALL_UNAVAILABLE, /* no endpoint to try */
     CALL_BUSY,        /* every endpoint has its connections in use, and the queue is full or took too long */
     CALL_EXHAUSTED,   /* no descriptor or no memory for a connection: ours, not the endpoint's */
@@ -51,13 +56,22 @@ struct call {
     struct cluster *cluster;
     const struct call_events *events;
     void *owner;
-    struct arena *arena;         /* the owner's; the answer's head lies in it */
-    struct endpoint *endpoint;   /* NULL: none now */
-    struct endpoint *last;       /* the one tried last, or NULL */
-    struct http1_client *client; /* NULL: none now */
-    unsigned tries;
-    enum call_failure failure; /* of the last endpoint that could not be reached, */
-    const char *detail;        /* and why */
+    struct arena *arena;             /* the owner's; the answer's head lies in it */
+    struct endpoint *endpoint;       /* NULL: none now */
+    struct endpoint *last;           /* the one tried last, or NULL */
+    struct http1_client *client;     /* NULL: none now */
+    const struct breaking *breaking; /* NULL: none */
+    const struct retrying *retrying; /* NULL: one try */
+    struct replay *replay;           /* NULL: nothing of the body is kept */
+    struct call *hedge;              /* the second try, while there is one */
+    struct call *primary;            /* of a second try: the call that it is for; else NULL */
+    uint64_t ticket;                 /* the probe of the breaker is this; 0: none, or judged */
+    uint64_t retry_ms;               /* of CALL_BROKEN and CALL_LIMITED: when to come again */
+    unsigned tries;                  /* endpoints that were tried */
+    unsigned connects;               /* the same, in the present attempt */
+    unsigned attempt;                /* those that are over */
+    enum call_failure failure;       /* of the last try that failed, */
+    const char *detail;              /* and why */
     enum method method;
     bool body; /* the request has one */
     bool chunked;
@@ -66,9 +80,16 @@ struct call {
     bool answered;   /* the answer's head was passed on */
     bool queued;
     bool paused;
+    bool counted;   /* among the cluster's in_flight */
+    bool probing;   /* it is, or was, the breaker's probe */
+    bool resting;   /* between two attempts: `again` is set */
+    bool try_timed; /* `try_end` is set */
+    bool hedge_set; /* `hedge_at` is set */
+    bool outlived;  /* its own try is over, the second one goes on */
     /* From here on: set when it is used, and not before. */
     struct choice choice;
     struct timer total;
+    struct timer again, try_end, hedge_at;
     uint64_t began;       /* ns: the present try */
     uint64_t asked;       /* ns: the last of the request that was sent, by the present try */
     struct waiter waiter; /* in the queue, if `queued` */
@@ -77,10 +98,17 @@ struct call {
     unsigned pauses;
 };
 
-/* Begins. on_ready, on_head or on_failed follow, on_failed possibly before it returns: false then. `key`: cluster_key(),
- * 0 if there is none. */
+/* What is asked for. */
+struct call_order {
+    enum method method;
+    bool body, chunked;              /* the request has a body; of a length that isn't known */
+    uint64_t key;                    /* cluster_key(), 0 if there is none */
+    const struct breaking *breaking; /* instead of the cluster's; NULL: that one */
+};
+
+/* Begins. on_ready, on_head or on_failed follow, on_failed possibly before it returns: false then. */
 bool call_start(struct call *call, struct cluster *cluster, const struct call_events *events, void *owner,
-                struct arena *arena, enum method method, bool body, bool chunked, uint64_t key);
+                struct arena *arena, const struct call_order *order);
 
 /* The request's trailer fields, before its last piece. */
 void call_trailers(struct call *call, const struct fields *trailers);

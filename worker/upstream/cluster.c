@@ -269,6 +269,20 @@ static void open_cells(struct cluster *cluster, const struct zones *zones)
     }
 }
 
+static struct gradient_rules adaptive_rules(const struct adaptive_settings *settings)
+{
+    if (!settings)
+        return (struct gradient_rules){.most = 0};
+    return (struct gradient_rules){
+        .least = (uint32_t)settings->least,
+        .most = (uint32_t)settings->most,
+        .buffer = settings->buffer,
+        .interval = (uint64_t)settings->interval,
+        .probe = (uint64_t)settings->probe,
+        .jitter = settings->jitter,
+    };
+}
+
 static void open_cluster(struct cluster *cluster, struct worker *worker,
                          const struct upstream_settings *settings, const struct balancing *balancing,
                          struct arena *arena)
@@ -280,6 +294,8 @@ static void open_cluster(struct cluster *cluster, struct worker *worker,
         .balancer = balancers[settings->balance],
         .balancing = balancing,
         .key = balancing->key,
+        .breaking = balancing->breaking,
+        .retrying = balancing->retrying,
         .count = settings->endpoints.count,
         .endpoints = arena_array(arena, settings->endpoints.count, sizeof *cluster->endpoints),
         .tries = (unsigned)settings->retry.connect,
@@ -299,6 +315,7 @@ static void open_cluster(struct cluster *cluster, struct worker *worker,
         endpoint->current = (int64_t)random_below(&worker->random, endpoint->weight * SHARE_ONE + 1);
     }
     cluster->weights = sum_weights(cluster, arena);
+    cluster->adaptive = adaptive_rules(settings->adaptive);
 }
 
 void clusters_open(struct worker *worker, struct arena *arena)

@@ -3,15 +3,19 @@
 #define UPSTREAM_CLUSTER_H
 
 #include "shared/conf/settings.h"
+#include "shared/shm/budget.h"
 #include "shared/shm/endpoints.h"
+#include "shared/shm/gradient.h"
 #include "worker/http/http1_client.h"
 #include "worker/request/worker.h"
 #include "worker/upstream/queue.h"
 
 struct balancer;
 struct balancing;
+struct breaking;
 struct cluster;
 struct probe;
+struct retrying;
 struct upstream_cell;
 
 struct endpoint {
@@ -50,6 +54,10 @@ struct cluster {
     unsigned copies;         /* that mirrors have in flight to it */
     struct queue queue;
     struct client_timeouts timeouts;
+    const struct breaking *breaking; /* NULL: it has no breaker */
+    const struct retrying *retrying; /* NULL: calls are tried once */
+    struct payer payer;              /* into the budget of retries */
+    struct gradient_rules adaptive;  /* `most` 0: no limit on calls in progress */
 };
 
 /* What an endpoint is looked for with. */

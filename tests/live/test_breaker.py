@@ -1,0 +1,277 @@
+"""Breakers: one state a node, one probe, what is answered meanwhile, and what survives."""
+import os
+import re
+import signal
+import threading
+
+from gatehouse import Case, answer, get, wait_until
+from pair import ALL
+
+FAST = 'open = "300ms"; jitter = 0.0; max_open = "10m";'
+LONG = 'open = "10m"; jitter = 0.0; max_open = "10m";'
+
+
+class Switch:
+    """An origin's mind: what it answers can be changed, and requests can be held."""
+
+    def __init__(self, status="500 Internal Server Error", fields=()):
+        self.status, self.fields, self.held, self.free = status, fields, False, threading.Event()
+
+    def __call__(self, request, sock):
+        if self.held:
+            self.free.wait(30)
+        return answer(b"from the origin", self.status, self.fields)
+
+
+class Breaker(Case):
+    def start(self, breaker, more="", **settings):
+        self.switch = Switch()
+        self.peer = self.origin(self.switch)
+        self.upstreams = f'origin = {{ endpoints = ( "{self.peer.text}" ); breaker = {{ {breaker} }}; {more} }};'
+        settings.setdefault("workers", 4)
+        settings.setdefault("apis", ALL)
+        return self.gateway(upstreams=self.upstreams + settings.pop("others", ""), **settings)
+
+    def ask(self, gateway, count, target="/", **more):
+        """So many requests, each on a connection of its own: any worker may get it."""
+        return [get(gateway.port, target, **more) for _ in range(count)]
+
+    def trip(self, gateway, errors=5):
+        self.assertEqual({message.status for message in self.ask(gateway, errors)}, {500})
+        gateway.wait_error("the breaker opened")
+
+    def stat(self, gateway, name):
+        return gateway.status()["stats"][name]
+
+    def lines(self, gateway, pattern):
+        return re.findall(pattern, gateway.errors())
+
+    # Opening
+
+    def test_opens_by_errors_in_a_row_of_all_workers_and_answers_by_itself(self):
+        gateway = self.start("errors = 5; " + LONG)
+        self.switch.status = "200 OK"
+        self.ask(gateway, 3)
+        self.switch.status = "503 Service Unavailable"
+        self.ask(gateway, 4)
+        self.switch.status = "404 Not Found"  # no failure
+        self.ask(gateway, 1)
+        self.switch.status = "500 Internal Server Error"
+        self.trip(gateway)
+        before = len(self.peer.requests)
+        for message in self.ask(gateway, 12):
+            details = self.problem(message, 503, "upstream origin: its breaker is open")
+            self.assertEqual(details["type"], "urn:gatehouse:problem:upstream-broken")
+            self.assertTrue(590 <= int(message.get("Retry-After")) <= 600, message)
+        self.assertEqual(len(self.peer.requests), before)
+        self.assertEqual(self.stat(gateway, "breaker_refused"), 12)
+        self.assertEqual(self.stat(gateway, "breaker_opened"), 1)
+        self.assertEqual(len(self.lines(gateway, "upstream origin: the breaker opened for 600000 ms: 5 failures in a row "
+                                                 f"\\(the last: {self.peer.text}: status 500\\)")), 1)
+
+    def test_opens_by_the_share_of_failures_with_enough_calls(self):
+        gateway = self.start('errors = 0; ratio = 0.5; volume = 10; window = "60s"; ' + LONG)
+        self.ask(gateway, 4)
+        self.switch.status = "200 OK"
+        self.ask(gateway, 5)
+        self.assertEqual(len(self.peer.requests), 9)
+        self.switch.status = "500 Internal Server Error"
+        self.ask(gateway, 1)  # 5 of 10
+        gateway.wait_error("5 of 10 calls in 60000 ms failed")
+        self.problem(self.ask(gateway, 1)[0], 503)
+
+    def test_opens_by_what_gives_no_answer(self):
+        def closes(request, sock):
+            raise ConnectionError
+        gateway = self.start("errors = 3; " + LONG)
+        self.peer.serve = closes
+        for _ in range(3):
+            self.problem(get(gateway.port, "/"), 502)
+        gateway.wait_error("3 failures in a row .*before the answer's head was complete")
+        self.problem(get(gateway.port, "/"), 503)
+
+    def test_one_endpoint_that_refuses_is_not_the_upstream(self):
+        gateway = self.start("errors = 2; " + LONG)
+        self.switch.status = "200 OK"
+        gateway.replace(upstreams=f'origin = {{ endpoints = ( "unix:{self.folder}/no", "{self.peer.text}" ); '
+                                  f'balance = "random"; breaker = {{ errors = 2; }}; }};')
+        self.assertEqual({message.status for message in self.ask(gateway, 30)}, {200})
+        gateway.replace(upstreams=f'origin = {{ endpoints = ( "unix:{self.folder}/no" ); breaker = {{ errors = 2; }}; }};')
+        self.assertEqual([message.status for message in self.ask(gateway, 3)], [502, 502, 503])
+        gateway.wait_error("2 failures in a row .the last: unix:.*/no: No such file")
+
+    def test_statuses_and_retry_after(self):
+        gateway = self.start('errors = 1; statuses = [ 429 ]; ' + FAST)
+        self.ask(gateway, 3)  # 500 is none of them
+        self.switch.status, self.switch.fields = "429 Too Many Requests", [("Retry-After", "77")]
+        self.ask(gateway, 1)
+        message = self.ask(gateway, 1)[0]
+        self.problem(message, 503)
+        self.assertTrue(70 <= int(message.get("Retry-After")) <= 77, message)
+
+    # Half-open
+
+    def test_one_probe_of_all_workers_and_it_closes(self):
+        gateway = self.start('errors = 5; probe = "5m"; ' + FAST)
+        self.trip(gateway)
+        before = len(self.peer.requests)
+        self.switch.status, self.switch.held = "200 OK", True
+        results = []
+        asking = [threading.Thread(target=lambda: results.append(get(gateway.port, "/"))) for _ in range(40)]
+        gateway.wait_error("opened for 300 ms")
+        wait_until(lambda: get(gateway.port, "/x").status != 503 if False else self.time_is_up(gateway), "time is up")
+        for thread in asking:
+            thread.start()
+        wait_until(lambda: len(results) == 39, "39 are refused while the probe is under way")
+        self.assertEqual(len(self.peer.requests), before + 1)
+        self.assertEqual({message.status for message in results}, {503})
+        self.switch.free.set()
+        for thread in asking:
+            thread.join()
+        self.assertEqual(results[-1].status, 200)
+        gateway.wait_error("upstream origin: the breaker closed: the probe was answered with status 200")
+        self.assertEqual({message.status for message in self.ask(gateway, 10)}, {200})
+        for pattern in ("half-open: one request is let through", "the breaker closed"):
+            self.assertEqual(len(self.lines(gateway, pattern)), 1, pattern)
+
+    def breaker(self, gateway):
+        return gateway.status()["upstreams"][0]["breaker"]
+
+    def time_is_up(self, gateway):
+        breaker = self.breaker(gateway)
+        return breaker["state"] == "open" and breaker["left_ms"] == 0
+
+    def test_a_probe_that_fails_opens_it_for_longer(self):
+        gateway = self.start("errors = 2; " + FAST)
+        self.trip(gateway, 2)
+        for expected in (600, 1200):
+            wait_until(lambda: self.time_is_up(gateway), "time is up")
+            self.assertEqual(self.ask(gateway, 1)[0].status, 500)
+            gateway.wait_error(f"the breaker opened for {expected} ms: the probe failed")
+        self.assertEqual(self.stat(gateway, "breaker_probes"), 2)
+
+    def test_a_client_that_leaves_gives_the_probe_back(self):
+        gateway = self.start('errors = 2; probe = "5m"; ' + FAST)
+        self.trip(gateway, 2)
+        wait_until(lambda: self.time_is_up(gateway), "time is up")
+        self.switch.status, self.switch.held = "200 OK", True
+        before = len(self.peer.requests)
+        with gateway.client() as client:
+            client.send_head("GET", "/")
+            self.peer.wait(lambda peer: len(peer.requests) == before + 1)
+            self.assertEqual(self.breaker(gateway)["state"], "half-open")
+        wait_until(lambda: self.breaker(gateway)["state"] == "open", "given back")
+        self.switch.held = False
+        self.switch.free.set()
+        self.assertEqual(self.ask(gateway, 1)[0].status, 200)
+        self.assertEqual(self.breaker(gateway)["state"], "closed")
+
+    def test_a_killed_worker_gives_the_probe_back(self):
+        gateway = self.start('errors = 2; probe = "5m"; ' + FAST)
+        gateway.deaths_expected = True
+        self.trip(gateway, 2)
+        wait_until(lambda: self.time_is_up(gateway), "time is up")
+        self.switch.status, self.switch.held = "200 OK", True
+        before = len(self.peer.requests)
+        with gateway.client() as client:
+            client.send_head("GET", "/")
+            self.peer.wait(lambda peer: len(peer.requests) == before + 1)
+            self.problem(get(gateway.port, "/"), 503)
+            owner = [process for process in gateway.processes("worker") if process["requests"]]
+            self.assertEqual(len(owner), 1)
+            os.kill(owner[0]["pid"], signal.SIGKILL)
+            client.closed()
+        wait_until(lambda: self.breaker(gateway)["state"] == "open", "given back")
+        self.switch.held = False
+        self.switch.free.set()
+        self.assertEqual(self.ask(gateway, 1)[0].status, 200)
+        self.assertEqual(self.breaker(gateway)["state"], "closed")
+
+    def test_a_probe_that_takes_too_long_is_taken_over(self):
+        gateway = self.start('errors = 2; probe = "200ms"; ' + FAST)
+        self.trip(gateway, 2)
+        wait_until(lambda: self.time_is_up(gateway), "time is up")
+        self.switch.status, self.switch.held = "200 OK", True
+        before = len(self.peer.requests)
+        with gateway.client() as client:
+            client.send_head("GET", "/")
+            self.peer.wait(lambda peer: len(peer.requests) == before + 1)
+            self.switch.held = False
+            wait_until(lambda: get(gateway.port, "/").status == 200, "another is the probe")
+            gateway.wait_error("the breaker's probe got no answer within 200 ms: another request is the probe")
+            self.switch.free.set()
+            self.assertEqual(client.answer().status, 200)
+
+    # What lives on
+
+    def test_survives_a_reload_and_new_settings(self):
+        gateway = self.start("errors = 5; " + LONG)
+        self.trip(gateway)
+        before = len(self.peer.requests)
+        gateway.replace(extra="client = { max_requests = 7; };")
+        self.problem(self.ask(gateway, 1)[0], 503)
+        self.assertEqual(len(self.peer.requests), before)
+        # A shorter time holds for the one that is open too.
+        gateway.replace(upstreams=self.upstreams.replace(LONG, 'open = "200ms"; jitter = 0.0; max_open = "300ms";'))
+        self.switch.status = "200 OK"
+        wait_until(lambda: get(gateway.port, "/").status == 200, "closed within the new bound")
+        # Without the breaker nothing is refused.
+        gateway.replace(upstreams=self.upstreams)
+        self.switch.status = "500 Internal Server Error"
+        self.ask(gateway, 5)
+        self.problem(self.ask(gateway, 1)[0], 503)
+        gateway.replace(upstreams=re.sub("breaker = {[^}]*};", "", self.upstreams))
+        self.assertEqual(self.ask(gateway, 1)[0].status, 500)
+
+    # Instead of an answer
+
+    def test_fallback_answers(self):
+        gateway = self.start('errors = 2; fallback = { status = 200; body = "{\\"stale\\":true}"; type = "application/json"; }; '
+                             + LONG)
+        self.trip(gateway, 2)
+        before = len(self.peer.requests)
+        message = self.ask(gateway, 1)[0]
+        self.assertEqual((message.status, message.body, message.get("Content-Type")),
+                         (200, b'{"stale":true}', "application/json"))
+        with gateway.client() as client:  # and the connection goes on
+            for method in ("HEAD", "POST", "GET"):
+                self.assertEqual(client.request(method, "/", body=b"some" if method == "POST" else None).status, 200)
+        self.assertEqual(len(self.peer.requests), before)
+        self.assertEqual(self.stat(gateway, "fallbacks"), 4)
+
+    def test_fallback_upstream(self):
+        other = self.origin(lambda request, sock: answer(request.body or b"from the other"))
+        gateway = self.start('errors = 2; fallback = { upstream = "other"; }; ' + LONG,
+                             others=f'other = {{ endpoints = ( "{other.text}" ); breaker = {{ errors = 1; {LONG} }}; }};')
+        self.trip(gateway, 2)
+        self.assertEqual(self.ask(gateway, 1)[0].body, b"from the other")
+        self.assertEqual(self.ask(gateway, 1, method="POST", body=b"x" * 100000)[0].body, b"x" * 100000)
+        other.serve = lambda request, sock: answer(b"no", "500 Internal Server Error")
+        self.assertEqual(self.ask(gateway, 1)[0].status, 500)
+        self.problem(self.ask(gateway, 1)[0], 503, "upstream other: its breaker is open")
+        self.assertIn("other", {line["upstream"] for line in gateway.wait_access(6)})
+
+    def test_of_a_route(self):
+        apis = f'''{{ name = "a"; routes = (
+            {{ name = "own"; match = {{ path = "/own"; }}; proxy = "origin"; breaker = {{ errors = 2; {LONG} }}; }},
+            {{ name = "other"; match = {{ path = "/other"; }}; proxy = "origin"; }} ); }}'''
+        gateway = self.start("errors = 100; " + LONG, apis=apis)
+        self.ask(gateway, 2, "/own")
+        gateway.wait_error("route a/own: the breaker opened")
+        self.problem(self.ask(gateway, 1, "/own")[0], 503)
+        self.assertEqual(self.ask(gateway, 1, "/other")[0].status, 500)
+        self.assertEqual([(breaker["route"], breaker["state"]) for breaker in gateway.status()["route_breakers"]],
+                         [("a/own", "open")])
+
+    def test_mistakes_are_told(self):
+        for breaker, says in (("errors = 0;", "nothing would ever open it"),
+                              ('open = "10s"; max_open = "5s";', "is less than open"),
+                              ('fallback = { upstream = "nobody"; };', 'there is no upstream "nobody"'),
+                              ("fallback = { body = \"x\"; };", "says neither what to answer nor whom to ask"),
+                              ('fallback = { status = 204; body = "x"; };', "has no body")):
+            gateway = self.start(LONG)
+            gateway.write(upstreams=f'origin = {{ endpoints = ( "127.0.0.1:1" ); breaker = {{ {breaker} }}; }};')
+            done = gateway.run("check")
+            self.assertEqual(done.status, 1)
+            self.assertRegex(done.text, f"{gateway.config}:\\d+: .*{says}")
+            gateway.stop()
