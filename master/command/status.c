@@ -63,6 +63,63 @@ static void print_upstreams(const json_t *upstreams)
     }
 }
 
+static void print_breaker(const char *of, const json_t *breaker)
+{
+    const char *state = text_of(breaker, "state");
+    if (strcmp(state, "closed") == 0)
+        printf("%-40s %-12s %20s %10" JSON_INTEGER_FORMAT "\n", of, state, "-",
+               number_of(breaker, "failures_in_a_row"));
+    else
+        printf("%-40s %-12s %17" JSON_INTEGER_FORMAT " ms %10s\n", of, state, number_of(breaker, "left_ms"),
+               "-");
+}
+
+static void print_breakers(const json_t *upstreams, const json_t *routes)
+{
+    size_t i;
+    json_t *item;
+    bool any = json_array_size(routes);
+    json_array_foreach(upstreams, i, item)
+    {
+        any = any || json_object_get(item, "breaker");
+    }
+    if (any)
+        printf("\n%-40s %-12s %20s %10s\n", "BREAKER OF", "STATE", "LEFT", "FAILURES");
+    json_array_foreach(upstreams, i, item)
+    {
+        if (json_object_get(item, "breaker"))
+            print_breaker(text_of(item, "name"), json_object_get(item, "breaker"));
+    }
+    json_array_foreach(routes, i, item)
+    {
+        print_breaker(text_of(item, "route"), item);
+    }
+}
+
+static void print_guard(const json_t *upstream, const char *name, const char *unit)
+{
+    if (json_object_get(upstream, name))
+        printf("%-40s %-20s %" JSON_INTEGER_FORMAT "%s\n", text_of(upstream, "name"), name,
+               number_of(upstream, name), unit);
+}
+
+/* Budgets of retries, and limits that are learned. */
+static void print_guards(const json_t *upstreams)
+{
+    size_t i;
+    json_t *upstream;
+    json_array_foreach(upstreams, i, upstream)
+    {
+        const json_t *adaptive = json_object_get(upstream, "adaptive");
+        print_guard(upstream, "retries_left", "");
+        print_guard(upstream, "hedge_after_us", " µs");
+        if (adaptive)
+            printf("%-40s %-20s %" JSON_INTEGER_FORMAT " of %" JSON_INTEGER_FORMAT "\n",
+                   text_of(upstream, "name"), "in_flight", number_of(adaptive, "in_flight"),
+                   number_of(adaptive, "limit"));
+    }
+}
+
 static void print_overrides(const json_t *overrides)
 {
     size_t i;
@@ -96,6 +153,8 @@ static void print_status(json_t *status)
            number_of(status, "uptime_seconds"));
     print_processes(json_object_get(status, "processes"));
     print_upstreams(json_object_get(status, "upstreams"));
+    print_breakers(json_object_get(status, "upstreams"), json_object_get(status, "route_breakers"));
+    print_guards(json_object_get(status, "upstreams"));
     print_overrides(json_object_get(status, "overrides"));
     print_stats(json_object_get(status, "stats"));
     if (number_of(status, "log_lines_dropped"))

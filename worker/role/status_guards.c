@@ -17,8 +17,8 @@ static json_t *breaker(const struct breaker_cell *cell, uint64_t now_ms)
     struct breaker_view view = breaker_view(cell);
     bool closed = view.state == BREAKER_CLOSED;
     json_int_t left = closed || view.time_ms <= now_ms ? 0 : (json_int_t)(view.time_ms - now_ms);
-    return json_pack("{s:s, s:I, s:i, s:i}", "state", states[view.state], "left_ms", left, "failures_in_a_row",
-                     closed ? (int)view.count : 0, "opened_in_a_row", (int)view.level);
+    return json_pack("{s:s, s:I, s:i, s:i}", "state", states[view.state], "left_ms", left,
+                     "failures_in_a_row", closed ? (int)view.count : 0, "opened_in_a_row", (int)view.level);
 }
 
 static json_t *adaptive(const struct worker *worker, struct upstream_cell *cell, unsigned index,
@@ -44,9 +44,9 @@ void status_guards(const struct worker *worker, unsigned index, json_t *object)
     if (balancing->breaking)
         json_object_set_new(object, "breaker", breaker(&cell->breaker, worker->loop.now_ms));
     if (balancing->retrying)
-        json_object_set_new(
-            object, "retries_left",
-            json_integer((json_int_t)budget_left(&cell->budget, &balancing->retrying->budget, worker->loop.now_ms)));
+        json_object_set_new(object, "retries_left",
+                            json_integer((json_int_t)budget_left(&cell->budget, &balancing->retrying->budget,
+                                                                 worker->loop.now_ms)));
     if (settings->hedge && !settings->hedge->delay)
         json_object_set_new(object, "hedge_after_us", json_integer((json_int_t)quantile_us(&cell->latency)));
     if (settings->adaptive)

@@ -2,6 +2,7 @@
 #include "worker/role/status_upstreams.h"
 
 #include "worker/request/site.h"
+#include "worker/role/status_guards.h"
 #include "worker/upstream/eject.h"
 #include "worker/upstream/health.h"
 #include "worker/upstream/prober.h"
@@ -78,8 +79,9 @@ json_t *status_upstreams(const struct worker *worker)
         json_t *endpoints = json_array();
         for (unsigned j = 0; j < cluster->count; j++)
             json_array_append_new(endpoints, endpoint_of(&cluster->endpoints[j]));
-        json_array_append_new(
-            list, json_pack("{s:s, s:o}", "name", cluster->settings->name, "endpoints", endpoints));
+        json_t *upstream = json_pack("{s:s, s:o}", "name", cluster->settings->name, "endpoints", endpoints);
+        status_guards(worker, i, upstream);
+        json_array_append_new(list, upstream);
     }
     return list;
 }
