@@ -255,9 +255,9 @@ struct upstream_settings {
     struct ejection_settings *ejection;     /* NULL: none */
     struct slow_start_settings *slow_start; /* NULL: all of its share at once */
     bool panic;                             /* when no endpoint is healthy all of them are tried */
-    struct breaker_settings *breaker;   /* NULL: none */
-    struct hedge_settings *hedge;       /* likewise */
-    struct adaptive_settings *adaptive; /* likewise */
+    struct breaker_settings *breaker;       /* NULL: none */
+    struct hedge_settings *hedge;           /* likewise */
+    struct adaptive_settings *adaptive;     /* likewise */
 };
 
 /* What a header field or a query parameter must be; without equals, prefix and regex: there. */

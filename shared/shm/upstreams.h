@@ -12,7 +12,7 @@ struct upstream_cell {
     struct gradient_cell gradient;
     alignas(64) _Atomic uint64_t budget; /* budget.h */
     _Atomic uint64_t latency;            /* quantile.h: how long answers take, for hedging */
-    _Atomic uint64_t usual;              /* p2c: ns, how long answers take, a double's bits; 0: none came yet */
+    _Atomic uint64_t usual; /* p2c: ns, how long answers take, a double's bits; 0: none came yet */
 };
 _Static_assert(sizeof(struct upstream_cell) == 256, "cells follow on each other by cache lines");
 
