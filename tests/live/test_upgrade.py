@@ -8,7 +8,7 @@ import struct
 import subprocess
 import threading
 
-from gatehouse import (DEADLINE, PROGRAM, UNDER, Case, Gateway, Load, alive, children, descriptors, end_process, limit,
+from gatehouse import (DEADLINE, PROGRAM, UNDER, Case, Gateway, Load, alive, answer, children, descriptors, end_process, limit,
                        wait_until)
 from test_reload import Traced
 
@@ -422,8 +422,56 @@ class Layout(Installed):
                 return address - start + offset
         raise AssertionError(f"{symbol} is in no section")
 
-    def counted(self, gateway, name):
-        return gateway.status()["stats"][name]
+    @limit(120)
+    def test_limits_go_on(self):
+        """What was let through is exactly what one node may, however many programs it was."""
+        gateway = self.installed(apis=respond("one").replace("respond =", 'limit = { rate = "1/h"; burst = 20000; }; respond ='))
+        load = Load(gateway.port, seconds=8)
+        count = 0
+        while load.running():
+            self.install_other(*[[], ["slots"], ["stats"]][count % 3])
+            self.upgrade(gateway)
+            count += 1
+        result = load.finish()
+        self.assertGreater(count, 2)
+        self.assertEqual(result["errors"], result["status"], result["text"])
+        self.assertEqual(result["requests"] - result["status"], 20000, result["text"])
+
+    def test_limits_of_another_layout_start_cold(self):
+        gateway = self.installed(apis=respond("one").replace("respond =", 'limit = { rate = "1/h"; burst = 3; }; respond ='))
+        self.assertEqual([gateway.get("/").status for _ in range(4)], [200, 200, 200, 429])
+        self.install_other("slots")
+        self.upgrade(gateway)
+        self.assertEqual(gateway.get("/").status, 429)
+        before = gateway.wait_processes("worker", 2)
+        self.install_other("limits")
+        self.assertRegex(self.upgrade(gateway).out, r"these start cold: .*limits \(its version is 2, was 1\)")
+        gateway.wait_processes("worker", 2, besides=before)
+        wait_until(lambda: not any(map(alive, before)), "the old workers' end")
+        self.assertEqual([gateway.get("/").status for _ in range(4)], [200, 200, 200, 429])
+
+    def test_health_is_known_on(self):
+        healthy = {0: False, 1: True}
+
+        def service(number):
+            return lambda request, sock: answer(b"%d" % number, "200 OK" if request.target == "/" or healthy[number]
+                                                else "500 Internal Server Error")
+
+        origins = [self.origin(service(number)) for number in healthy]
+        gateway = self.installed(apis=PROXY, upstreams=f"""origin = {{ health = {{ path = "/healthz"; interval = "1s"; fall = 1; }};
+            endpoints = ( "{origins[0].text}", "{origins[1].text}" ); }};""")
+
+        def state():
+            return (gateway.status() or {"upstreams": [{"endpoints": [{}]}]})["upstreams"][0]["endpoints"][0].get("state")
+
+        wait_until(lambda: state() == "down", "the endpoint is down")
+        for zones in ([], ["slots"]):
+            self.install_other(*zones)
+            before = gateway.wait_processes("worker", 2)
+            self.upgrade(gateway)
+            self.assertEqual({gateway.get("/").body for _ in range(20)}, {b"1"})
+            gateway.wait_processes("worker", 2, besides=before)
+            self.assertEqual(state(), "down")
 
     def test_counters_start_cold(self):
         gateway = self.installed(apis=respond("one"))
