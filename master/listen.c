@@ -3,6 +3,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <linux/filter.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -59,11 +60,19 @@ static void entry_drop(struct listening *entry)
     free(entry);
 }
 
+struct search {
+    const struct listeners *listeners;
+    const struct address *address;
+    unsigned same; /* sockets with that address and no other */
+};
+
 /* Whether the socket is one of ours, or of an orphan. */
 static bool holder_known(void *context, const struct probe_line *line)
 {
-    const struct listeners *listeners = context;
+    struct search *search = context;
+    const struct listeners *listeners = search->listeners;
     struct stat found;
+    search->same += address_eq(&line->address, search->address);
     LIST_EACH(link, &listeners->list)
     if (fstat(entry_of(link)->fd, &found) == 0 && found.st_ino == line->inode)
         return true;
@@ -80,14 +89,18 @@ static bool holder_known(void *context, const struct probe_line *line)
 }
 
 /* NULL, or why the address can't be had. */
-static const char *tcp_refused(struct listeners *listeners, const struct address *address)
+static const char *tcp_refused(struct listeners *listeners, struct listening *entry)
 {
+    const struct address *address = &entry->address;
+    struct search search = {listeners, address, 0};
     int error = probe_bind(address);
-    if (error == EADDRINUSE)
-        return probe_holders(address, holder_known, listeners)
-                   ? NULL
-                   : "another process listens there (ss -ltnp shows which one: stop it, or choose another "
-                     "port)";
+    if (error == EADDRINUSE) {
+        if (!probe_holders(address, holder_known, &search))
+            return "another process listens there (ss -ltnp shows which one: stop it, or choose another "
+                   "port)";
+        entry->others = search.same;
+        return NULL;
+    }
     if (error == EACCES)
         return "permission denied (a port below 1024 needs root or CAP_NET_BIND_SERVICE)";
     if (error == EADDRNOTAVAIL)
@@ -201,8 +214,7 @@ static struct listening *entry_get(struct listeners *listeners, const struct wis
     entry->coming_rights = wish->rights;
     if (!found) {
         list_push_back(&listeners->list, &entry->link);
-        why = is_unix(entry) ? path_refused(listeners, entry, errors->arena)
-                             : tcp_refused(listeners, wish->address);
+        why = is_unix(entry) ? path_refused(listeners, entry, errors->arena) : tcp_refused(listeners, entry);
         if (!why)
             why = is_unix(entry) ? unix_bind(entry) : tcp_bind(entry);
     }
@@ -287,6 +299,21 @@ void listen_forget(struct inheritance *inheritance)
     *inheritance = (struct inheritance){NULL, 0};
 }
 
+/* New connections come to this socket only, and no more to those of orphans, so that nothing is in their queues when
+ * they are closed. The kernel knows the sockets of an address by the order in which they began to listen. */
+static void steer(struct listening *entry)
+{
+    struct sock_filter last = BPF_STMT(BPF_RET | BPF_K, entry->others);
+    struct sock_fprog program = {.len = 1, .filter = &last};
+    char text[ADDRESS_TEXT_SIZE];
+    if (entry->others &&
+        setsockopt(entry->fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, &program, sizeof(program))) {
+        address_format(&entry->address, text);
+        log_warning("%s: connections may be lost when the processes of the killed master close it: %m", text);
+    }
+    entry->others = 0;
+}
+
 int listen_start(struct listeners *listeners, struct errors *errors)
 {
     char text[ADDRESS_TEXT_SIZE], beside[BESIDE_SIZE];
@@ -302,6 +329,7 @@ int listen_start(struct listeners *listeners, struct errors *errors)
             return -1;
         }
         entry->takes = false;
+        steer(entry);
     }
     return 0;
 }

@@ -26,7 +26,8 @@ struct listening {
     bool coming;  /* the one that is being started wants it */
     bool admin;   /* the keeper's: closed later than the others at a stop */
     bool takes;   /* an orphan listens at the path still: bound beside it, moved over it by listen_start() */
-    int backlog;  /* as `coming` wants it */
+    unsigned others; /* orphans' sockets with the very same address: see steer() */
+    int backlog;     /* as `coming` wants it */
     struct rights rights, coming_rights;
     dev_t device; /* of a UNIX socket: which file it is, so that nobody else's is removed */
     ino_t inode;

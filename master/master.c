@@ -20,6 +20,9 @@
 #include "shared/base/log.h"
 #include "shared/base/title.h"
 
+/* The first time that a client asks anew when its SYN was lost. */
+enum { ORPHANS_MS = 1000 };
+
 enum { TURN_MS = 1000 };
 
 /* What is waited for: these, then a channel a child. */
@@ -64,6 +67,7 @@ static int wait_time(const struct master *master)
         crew_deadlines(master->crew, &deadline);
     if (master->reload.state == RELOAD_ROOM || master->reload.state == RELOAD_STARTING)
         sooner(&deadline, master->reload.deadline);
+    sooner(&deadline, master->orphans_at);
     LIST_EACH(link, &master->children)
     sooner(&deadline, CONTAINER_OF(link, struct child, link)->kill_at);
     if (master->upgrade.state == UPGRADE_TRYING)
@@ -175,6 +179,18 @@ static void heartbeat(struct master *master)
                               memory_order_relaxed);
 }
 
+/* What is asked of us comes to the new sockets already: what was on its way to the old ones has arrived by now. */
+static void drain_orphans(struct master *master)
+{
+    bool due = master->now >= master->orphans_at || master->state != MASTER_SERVING;
+    if (master->orphans_at == 0 || !due)
+        return;
+    master->orphans_at = 0;
+    unsigned orphans = orphans_drain(&master->listeners.orphans);
+    if (orphans)
+        log_notice("%u processes of a killed master were told to drain", orphans);
+}
+
 static void turn(struct master *master)
 {
     unsigned count;
@@ -189,6 +205,7 @@ static void turn(struct master *master)
     control_overdue(master);
     child_kill_overdue(master);
     watchdog_look(master);
+    drain_orphans(master);
     keep_full(master);
     reload_advance(master);
     upgrade_advance(master);
@@ -235,9 +252,7 @@ void master_started(struct master *master)
     master->state = MASTER_SERVING;
     if (pidfile_write(&master->pidfile, why, sizeof(why)))
         log_error("%s", why);
-    unsigned orphans = orphans_drain(&master->listeners.orphans);
-    if (orphans)
-        log_notice("%u processes of a killed master were told to drain", orphans);
+    master->orphans_at = master->now + ORPHANS_MS;
     notify_ready();
     daemon_report(master->report, 0, -1);
     master->report = -1;

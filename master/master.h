@@ -36,7 +36,9 @@ struct master {
     bool again;      /* something changed: turn once more before sleeping */
     uint64_t now;    /* monotonic, milliseconds: read once a turn */
     uint64_t born;   /* the same, at start */
-    uint64_t cut;    /* requests and connections that draining processes told they had cut */
+    uint64_t
+        orphans_at; /* when the orphans of a killed master are told to drain; 0: there are none, or they were */
+    uint64_t cut;   /* requests and connections that draining processes told they had cut */
 
     struct signals signals;
     struct control control;

@@ -409,7 +409,7 @@ static void advance_idle(struct master *master)
     if (master->upgrade.stale)
         trim(master);
     if (master->upgrade.queued && master->state == MASTER_SERVING && master->reload.state == RELOAD_IDLE &&
-        !master->reload.queued)
+        !master->reload.queued && master->orphans_at == 0)
         begin(master);
 }
 

@@ -1,9 +1,16 @@
 """Orphans: the master was killed; its workers serve on, and a new master takes over with nothing lost."""
+import os
 import signal
 
 from gatehouse import Case, Gateway, Load, alive, children, limit, wait_until
 
 PROXY = '{ name = "a"; routes = ( { match = { prefix = "/"; }; proxy = { upstream = "origin"; }; } ); }'
+RESPOND = '{ name = "a"; routes = ( { match = { path = "/"; }; respond = { status = 200; body = "one"; }; } ); }'
+
+
+def title(pid):
+    with open(f"/proc/{pid}/cmdline", encoding="utf-8") as file:
+        return file.read()
 
 
 class Orphans(Case):
@@ -36,6 +43,27 @@ class Orphans(Case):
         self.assertGreater(count, 1)
         self.assertEqual(result["errors"], 0, f"{count} masters: {result['text']}{gateway.said()}")
         wait_until(lambda: len(children(gateway.pid)) == 4, "its own processes alone")
+
+    def test_new_connections_come_to_the_new_workers_only(self):
+        """Else what waits in the old ones' queue when they close it would be lost. Twice: also beside two of them."""
+        gateway = self.gateway(apis=RESPOND)
+        stopped = []
+        for _ in range(2):
+            workers = gateway.wait_processes("worker", 2)
+            self.kill(gateway)
+            for pid in workers:
+                wait_until(lambda orphan=pid: "orphan of" in title(orphan), "an orphan")
+                os.kill(pid, signal.SIGSTOP)
+            stopped += workers
+            gateway = self.next(gateway)
+            for _ in range(200):
+                self.assertEqual(gateway.get("/").body, b"one")
+        for pid in stopped:
+            os.kill(pid, signal.SIGCONT)
+        gateway.wait_error(r"\d processes of a killed master were told to drain")
+        wait_until(lambda: not any(map(alive, stopped)), "the orphans' end")
+        for _ in range(200):
+            self.assertEqual(gateway.get("/").body, b"one")
 
     @limit(120)
     def test_under_load(self):
