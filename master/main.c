@@ -67,10 +67,10 @@ int main(int argc, char **argv)
 {
     struct options options = {.config = GATEHOUSE_CONFIG};
     enum options_wanted wanted;
-    char why[256];
+    char why[256], program[4096];
 
     make_title_room(argv);
-    options.program = program_path(argv[0]);
+    options.program = program_path(argv[0], program, sizeof(program));
     title_init(argc, argv);
     signal(SIGPIPE, SIG_IGN);
     if (options_parse(argc, argv, &options, &wanted, why, sizeof(why))) {

@@ -1,13 +1,14 @@
 /* program: asked by main() before the command line is written over. */
 #include "master/program.h"
 
-#include <limits.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include "shared/base/str.h"
 
 static bool is_ours(const char *path)
 {
@@ -16,47 +17,39 @@ static bool is_ours(const char *path)
            found.st_ino == self.st_ino;
 }
 
-/* folder/name, absolute; NULL: the folder is relative to one that is gone. */
-static char *join(const char *folder, size_t length, const char *name)
+/* The path in the folder, made absolute, into `out`; whether it leads to this program. */
+static bool look(struct str folder, const char *name, char *out, size_t size)
 {
-    char *here = folder[0] == '/' ? NULL : getcwd(NULL, 0), *path = NULL;
-    if ((folder[0] != '/' && !here) || asprintf(&path, "%s%s%.*s%s%s", here ? here : "", here ? "/" : "",
-                                                (int)length, folder, length ? "/" : "", name) < 0)
-        path = NULL;
+    bool relative = (folder.length ? folder.data[0] : name[0]) != '/';
+    char *here = relative ? getcwd(NULL, 0) : NULL;
+    if (relative && !here)
+        return false;
+    int length = snprintf(out, size, "%s%s%.*s%s%s", here ? here : "", here ? "/" : "", (int)folder.length,
+                          folder.data, folder.length ? "/" : "", name);
     free(here);
-    return path;
+    return length > 0 && (size_t)length < size && is_ours(out);
 }
 
 /* As execvp() looks for it. */
-static char *search(const char *name)
+static bool search(const char *name, char *out, size_t size)
 {
-    const char *folders = getenv("PATH");
-    while (folders && *folders) {
-        size_t length = strcspn(folders, ":");
-        char *path = length ? join(folders, length, name) : NULL;
-        if (path && is_ours(path))
-            return path;
-        free(path);
-        folders += length + (folders[length] == ':');
+    const char *variable = getenv("PATH");
+    struct str folders = str_of(variable ? variable : "");
+    bool found = false;
+    while (!found && folders.length) {
+        struct str folder = str_cut(&folders, ':');
+        found = folder.length && look(folder, name, out, size);
     }
-    return NULL;
+    return found;
 }
 
-char *program_path(const char *name)
+const char *program_path(const char *name, char *out, size_t size)
 {
-    char self[PATH_MAX], *path = NULL;
-    if (name && name[0] == '/')
-        path = strdup(name);
-    else if (name && strchr(name, '/'))
-        path = join("", 0, name);
-    else if (name)
-        path = search(name);
-    if (path && is_ours(path))
-        return path;
-    free(path);
-    ssize_t length = readlink("/proc/self/exe", self, sizeof(self) - 1);
+    if (name && (strchr(name, '/') ? look(STR(""), name, out, size) : search(name, out, size)))
+        return out;
+    ssize_t length = readlink("/proc/self/exe", out, size - 1);
     if (length <= 0)
         return NULL;
-    self[length] = '\0';
-    return strdup(self);
+    out[length] = '\0';
+    return out;
 }

@@ -2,8 +2,10 @@
 #ifndef MASTER_PROGRAM_H
 #define MASTER_PROGRAM_H
 
-/* The absolute path under which `name` (argv[0]) was found: as it was said, symbolic links and all, if that leads to
- * this program, else its own path; NULL: neither is known. The caller's to free. */
-char *program_path(const char *name);
+#include <stddef.h>
+
+/* The absolute path under which `name` (argv[0]) was found, in `out`: as it was said, symbolic links and all, if that leads
+ * to this program, else its own path. Returns `out`, or NULL: neither is known. */
+const char *program_path(const char *name, char *out, size_t size);
 
 #endif

@@ -103,6 +103,7 @@ static void fail(struct master *master, const char *why)
 
 void upgrade_came_back(struct master *master, const char *why)
 {
+    master->upgrade.image = -1; /* our own: closed with the baton */
     fail(master, why);
 }
 
