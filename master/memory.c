@@ -24,6 +24,7 @@ struct segment_plan memory_plan(const struct settings *settings)
         .limits = (size_t)state->limits,
         .quotas = (size_t)state->quotas,
         .concurrency = (size_t)state->concurrency,
+        .names = (unsigned)state->names,
     };
     unsigned processes = crew_size(settings), cpus = host_cpus();
     processes = processes < cpus ? cpus : processes;
@@ -154,6 +155,7 @@ const char *memory_check(const struct generation *generation, struct errors *err
                 errors);
     check_cells(generation, "state.endpoints", plan.endpoints, generation->wants.of_kind[WANT_ENDPOINT],
                 errors);
+    check_cells(generation, "state.names", plan.names, generation->wants.of_kind[WANT_NAME], errors);
     return arena_printf(errors->arena, "%s of at most %s (%s)", segment_size_text(size).text,
                         segment_size_text(plan.size_at_most).text, telling.text);
 }

@@ -152,6 +152,8 @@ static const struct row rows[] = {
     S(ROW_GROUP, client, .section = &client_section, .help = "what a connection of a client may take"),
     S(ROW_GROUP, forwarded, .section = &forwarded_section,
       .help = "what upstreams are told of where a request came from"),
+    S(ROW_GROUP, resolver, .section = &resolver_section,
+      .help = "how endpoints that are names are looked up"),
     S(ROW_LIST, listeners, .section = &listener_section, .help = "the addresses that are listened on"),
     S(ROW_MAP, upstreams, .section = &upstream_section, .help = "the services behind, by name"),
     S(ROW_GROUP, defaults, .section = &defaults_section,

@@ -28,6 +28,7 @@ struct state_settings {
     int64_t upstreams;                   /* cells of that zone */
     int64_t endpoints;                   /* likewise */
     int64_t limits, quotas, concurrency; /* bytes of those zones */
+    int64_t names;                       /* endpoints that are names, likewise */
     const char *file;                    /* the snapshot; NULL: none */
     int64_t interval;                    /* between two snapshots */
 };
@@ -85,12 +86,35 @@ struct listener_settings {
     unsigned unix_mode;               /* parsed */
 };
 
+enum resolver_family { RESOLVER_ANY, RESOLVER_IPV4, RESOLVER_IPV6 };
+
+struct resolver_settings {
+    struct origin origin;
+    struct conf_strings servers; /* none: those of /etc/resolv.conf */
+    struct address *addresses;   /* derived: the same, parsed */
+    int family;                  /* enum resolver_family */
+    int64_t timeout;             /* of the first try at a server */
+    int64_t attempts;
+    int64_t min_ttl, max_ttl;
+    int64_t start; /* how long the first answers are waited for before GO */
+};
+
 struct endpoint_settings {
     struct origin origin;
-    const char *text; /* as written: host:port or unix:/path */
+    const char *text; /* as written: host:port, unix:/path, name:port or srv:name */
     struct address address;
-    int64_t weight; /* 1 … 1000 */
+    const char *host; /* the name that is looked up, and `address` is none; NULL: it isn't a name */
+    bool srv;         /* for SRV records */
+    uint16_t port;    /* of its addresses; 0 with `srv` */
+    int64_t weight;   /* 1 … 1000 */
+    int64_t max;      /* addresses that a name may have at a time */
 };
+
+/* How many addresses it may have. */
+static inline unsigned endpoint_places(const struct endpoint_settings *endpoint)
+{
+    return endpoint->host ? (unsigned)endpoint->max : 1;
+}
 
 struct timeout_settings {
     struct origin origin;
@@ -100,7 +124,9 @@ struct timeout_settings {
     int64_t total;    /* the whole exchange; 0: none */
 };
 
-enum { UPSTREAM_TRIES = 16 }; /* the most that retry.connect can say */
+enum { UPSTREAM_PLACES = 1024 };   /* addresses of an upstream */
+enum { UPSTREAM_ADDRESSES = 128 }; /* of a name */
+enum { UPSTREAM_TRIES = 16 };      /* the most that retry.connect can say */
 
 enum balance { BALANCE_ROUND_ROBIN, BALANCE_LEAST, BALANCE_P2C, BALANCE_RANDOM, BALANCE_HASH };
 
@@ -334,11 +360,21 @@ struct settings {
     struct admin_settings admin;
     struct client_settings client;
     struct forwarded_settings forwarded;
+    struct resolver_settings resolver;
     struct conf_list listeners; /* struct listener_settings */
     struct conf_list upstreams; /* struct upstream_settings */
     struct conf_list apis;      /* struct api_settings */
     struct defaults_settings defaults;
 };
+
+/* How many addresses its endpoints may have in all. */
+static inline unsigned upstream_places(const struct upstream_settings *upstream)
+{
+    unsigned count = 0;
+    for (unsigned i = 0; i < upstream->endpoints.count; i++)
+        count += endpoint_places(upstream->endpoints.items[i]);
+    return count;
+}
 
 extern const struct section settings_section;
 extern const char *const health_methods[]; /* by health_settings.method */

@@ -1,12 +1,23 @@
 /* settings_upstream: a service behind, and its endpoints. */
+#include "shared/conf/host_name.h"
 #include "shared/conf/load.h"
 #include "shared/conf/sections.h"
 
 static void endpoint_check(struct conf_loader *loader, void *structure)
 {
     struct endpoint_settings *endpoint = structure;
+    struct str text = str_of(endpoint->text);
     const char *why;
-    if (address_parse(str_of(endpoint->text), &endpoint->address, &why))
+    if (host_name_is_meant(text)) {
+        struct host_name name;
+        if (!host_name_parse(text, &name, &why))
+            conf_error(loader, endpoint->origin, "address", "\"%s\": %s", endpoint->text, why);
+        endpoint->host = arena_strndup(conf_arena(loader), name.host.data, name.host.length);
+        endpoint->srv = name.srv;
+        endpoint->port = name.port;
+        return;
+    }
+    if (address_parse(text, &endpoint->address, &why))
         return;
     conf_error(loader, endpoint->origin, "address", "\"%s\": %s", endpoint->text, why);
     endpoint->address.length = 0;
@@ -17,9 +28,15 @@ static const struct row endpoint_rows[] = {
      .kind = ROW_STRING,
      .offset = offsetof(struct endpoint_settings, text),
      .flags = ROW_REQUIRED,
-     .help = "where it is: 10.0.0.1:8080, [fd00::1]:8080 or unix:/path"},
+     .help = "where it is: 10.0.0.1:8080, [fd00::1]:8080, unix:/path; a name whose addresses are looked up, "
+             "orders.internal:8080; or one whose SRV records are, srv:_http._tcp.orders.internal"},
     ROW_(ROW_NUMBER, struct endpoint_settings, weight, .fallback = "1", .min = 1, .max = 1000,
-         .help = "its share of the requests, against the other endpoints' weights"),
+         .help =
+             "its share of the requests, against the other endpoints' weights; of a name: each address's, "
+             "times the weight of its SRV record"),
+    ROW_(ROW_NUMBER, struct endpoint_settings, max, .fallback = "16", .min = 1, .max = UPSTREAM_ADDRESSES,
+         .help = "of a name: addresses at a time; those beyond it are left out. Twice as many as it has lets "
+                 "all of them change at once"),
     ROW_END,
 };
 
@@ -138,31 +155,46 @@ static void check_queue(struct conf_loader *loader, struct upstream_settings *up
 /* By enum proxy_protocol. */
 static const char *const proxy_words[] = {"off", "v1", "v2", NULL};
 
+static bool same_place(const struct endpoint_settings *a, const struct endpoint_settings *b)
+{
+    if (a->host || b->host)
+        return a->host && b->host && str_case_eq(str_of(a->text), str_of(b->text));
+    return a->address.length && b->address.length && address_eq(&a->address, &b->address);
+}
+
+static void check_twice(struct conf_loader *loader, const struct upstream_settings *upstream)
+{
+    for (unsigned i = 1; i < upstream->endpoints.count; i++) {
+        const struct endpoint_settings *endpoint = upstream->endpoints.items[i];
+        unsigned j = 0;
+        while (j < i && !same_place(endpoint, upstream->endpoints.items[j]))
+            j++;
+        if (j < i)
+            conf_error(loader, endpoint->origin, arena_printf(conf_arena(loader), "endpoints[%u]", i),
+                       "\"%s\" is there twice (use its weight)", endpoint->text);
+    }
+}
+
 static void upstream_check(struct conf_loader *loader, void *structure)
 {
     struct upstream_settings *upstream = structure;
+    unsigned places = upstream_places(upstream);
+    if (places > UPSTREAM_PLACES)
+        conf_error(loader, upstream->origin, "endpoints",
+                   "they may have %u addresses in all, %u are the most (lower the `max` of names)", places,
+                   UPSTREAM_PLACES);
     check_balance(loader, upstream);
     check_queue(loader, upstream);
     if (upstream->proxy_protocol)
         upstream->keepalive.idle = 0; /* one client's connection is never another's */
-    for (unsigned i = 1; i < upstream->endpoints.count; i++) {
-        const struct endpoint_settings *endpoint = upstream->endpoints.items[i];
-        for (unsigned j = 0; j < i && endpoint->address.length; j++) {
-            const struct endpoint_settings *other = upstream->endpoints.items[j];
-            if (!other->address.length || !address_eq(&endpoint->address, &other->address))
-                continue;
-            conf_error(loader, endpoint->origin, arena_printf(conf_arena(loader), "endpoints[%u]", i),
-                       "\"%s\" is there twice (use its weight)", endpoint->text);
-            break;
-        }
-    }
+    check_twice(loader, upstream);
 }
 
 #define UPSTREAM(kind_, member, ...) ROW_(kind_, struct upstream_settings, member, __VA_ARGS__)
 
 static const struct row upstream_rows[] = {
-    UPSTREAM(ROW_LIST, endpoints, .flags = ROW_REQUIRED, .section = &endpoint_section, .min = 1, .max = 1024,
-             .help = "the addresses of the service"),
+    UPSTREAM(ROW_LIST, endpoints, .flags = ROW_REQUIRED, .section = &endpoint_section, .min = 1,
+             .max = UPSTREAM_PLACES, .help = "the addresses of the service, or names that stand for them"),
     UPSTREAM(ROW_WORD, balance, .fallback = "round-robin", .words = balance_words,
              .help =
                  "which endpoint is next: in turn by weight; the one with the fewest requests; the better of "

@@ -12,4 +12,12 @@ static void init(void *zone, size_t size_, const struct segment_plan *plan)
     cells_init(zone, plan->endpoints, sizeof(struct endpoint_cell), plan->slots);
 }
 
+/* A cell that nobody used yet is zero too. Others may be writing it: word by word. */
+void endpoints_forget(struct cells *endpoints, unsigned index)
+{
+    _Atomic uint64_t *words = cells_at(endpoints, index);
+    for (size_t i = 0; i < sizeof(struct endpoint_cell) / sizeof *words; i++)
+        atomic_store_explicit(&words[i], 0, memory_order_relaxed);
+}
+
 const struct zone_kind endpoints_kind = {"endpoints", 1, size, init, cells_release, NULL, NULL, true};

@@ -43,4 +43,7 @@ static inline struct endpoint_cell *endpoints_cell(struct cells *endpoints, unsi
     return cells_at(endpoints, index);
 }
 
+/* What is known of the endpoint is forgotten: it is another address from now on. */
+void endpoints_forget(struct cells *endpoints, unsigned index);
+
 #endif

@@ -25,6 +25,7 @@ struct segment_plan {
     size_t limits;        /* bytes of that zone: state.limits */
     size_t quotas;        /* state.quotas */
     size_t concurrency;   /* state.concurrency */
+    unsigned names;       /* state.names */
     const uint64_t *seed; /* two words: of a snapshot; NULL: random */
 };
 

@@ -9,15 +9,15 @@
 #include "shared/shm/concurrency.h"
 #include "shared/shm/endpoints.h"
 #include "shared/shm/limits.h"
+#include "shared/shm/names.h"
 #include "shared/shm/quotas.h"
 #include "shared/shm/snapshot.h"
 #include "shared/shm/upstreams.h"
 
 /* A zone is a line here. */
 static const struct zone_kind *const kinds[] = {
-    &slots_kind,       &wake_kind,      &logs_kind,   &stats_kind,
-    &upstreams_kind,   &endpoints_kind, &limits_kind, &quotas_kind,
-    &concurrency_kind, &overrides_kind, NULL};
+    &slots_kind,  &wake_kind,   &logs_kind,        &stats_kind,     &upstreams_kind, &endpoints_kind,
+    &limits_kind, &quotas_kind, &concurrency_kind, &overrides_kind, &names_kind,     NULL};
 _Static_assert(sizeof(kinds) / sizeof(kinds[0]) - 1 <= SEGMENT_ZONES, "the directory has room for all zones");
 
 /* These name the same processes, by slot: of one that changes, all start anew. */
@@ -34,6 +34,7 @@ static void look_up(struct shared *shared)
     shared->quotas = segment_zone(&shared->segment, &quotas_kind, NULL);
     shared->concurrency = segment_zone(&shared->segment, &concurrency_kind, NULL);
     shared->overrides = segment_zone(&shared->segment, &overrides_kind, NULL);
+    shared->names = segment_zone(&shared->segment, &names_kind, NULL);
 }
 
 /* With eventfds that were found, or (NULL) new ones. */

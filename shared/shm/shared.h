@@ -20,7 +20,7 @@ struct shared {
     struct logs *logs;
     struct stats *stats;
     struct wake wake;
-    struct cells *upstreams, *endpoints;
+    struct cells *upstreams, *endpoints, *names;
     struct pairs *limits, *quotas;
     struct concurrency *concurrency;
     struct overrides *overrides;

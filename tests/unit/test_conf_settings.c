@@ -148,7 +148,8 @@ static void test_upstreams(void **state)
     assert_wrong(
         "upstreams = { a = { };\nb = ( );\nc = { endpoints = ( \"10.0.0.1:1\",\n\"10.0.0.1:1\"\n); };\n"
         "d = { endpoints = ( { address = \"10.0.0.1:1\"; weight = 0; } );\nbalance = \"p2x\"; }; };",
-        "main.conf:1: upstreams.a.endpoints: is missing (the addresses of the service)\n"
+        "main.conf:1: upstreams.a.endpoints: is missing (the addresses of the service, or names that stand "
+        "for them)\n"
         "main.conf:2: upstreams.b: has 0 elements, at least 1 are needed\n"
         "main.conf:4: upstreams.c.endpoints[1]: \"10.0.0.1:1\" is there twice (use its weight)\n"
         "main.conf:6: upstreams.d.endpoints[0].weight: 0 is too small (write 1 to 1000)\n"
@@ -368,7 +369,7 @@ static void test_policies(void **state)
         "main.conf:2: defaults.proxy: must be text, not true or false (write \"true\")\n"
         "main.conf:3: proxy: unknown setting (known here: workers, user, group, pidfile, control, "
         "start_timeout, drain_timeout, max_generations, max_connections, trusted_proxies, state, log, admin, "
-        "client, forwarded, listeners, upstreams, defaults, apis)\n");
+        "client, forwarded, resolver, listeners, upstreams, defaults, apis)\n");
 }
 
 static void test_rest(void **state)

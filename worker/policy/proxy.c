@@ -235,7 +235,7 @@ static unsigned pick_variant(struct proxying *proxying, const struct proxy *prox
 static void tried(struct proxying *proxying, const struct endpoint *endpoint)
 {
     if (endpoint)
-        proxying->request->endpoint = endpoint->settings->text;
+        proxying->request->endpoint = endpoint_keep_text(endpoint, proxying->request->arena);
     proxying->request->tries = proxying->call.tries;
 }
 

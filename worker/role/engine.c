@@ -11,6 +11,7 @@
 #include "worker/request/request.h"
 #include "worker/role/override.h"
 #include "worker/upstream/cluster.h"
+#include "worker/upstream/places.h"
 
 enum { WORKER_CHUNK = 65536 };
 
@@ -110,6 +111,7 @@ static void before_wait(struct loop *loop)
     struct engine *engine = loop->owner;
     struct worker *worker = &engine->worker;
     override_follow(worker, &engine->overrides_seen);
+    places_turn(worker);
     net_flush(&worker->net);
     atomic_store_explicit(&worker->slot->connections, accepting_count(&engine->accepting),
                           memory_order_relaxed);
@@ -188,8 +190,11 @@ int engine_init(struct engine *engine, struct process *process)
 int engine_run(struct engine *engine)
 {
     struct worker *worker = &engine->worker;
-    member_ready(&engine->member);
+    if (!engine->ready_later)
+        member_ready(&engine->member);
     loop_run(&worker->loop);
+    if (engine->on_end)
+        engine->on_end(engine);
     while (!list_empty(&worker->background))
         background_cut_oldest(worker);
     clusters_close(worker);

@@ -17,15 +17,18 @@ struct engine {
     struct handover handover; /* to newer workers */
     struct takeover takeover; /* from older ones */
     struct timer drain_deadline;
-    void (*on_go)(struct engine *engine); /* of the role: at GO; or NULL */
-    uint64_t overrides_seen;              /* the edition that was taken over */
-    bool emptying; /* draining, and nothing more is accepted: the last connection's end is ours */
+    uint64_t overrides_seen; /* the edition that was taken over */
+    bool emptying;           /* draining, and nothing more is accepted: the last connection's end is ours */
+    /* The role's, to be set after engine_init(). */
+    bool ready_later;                      /* it tells READY by itself: member_ready() */
+    void (*on_go)(struct engine *engine);  /* at GO; or NULL */
+    void (*on_end)(struct engine *engine); /* nothing runs any more, the loop is still open; or NULL */
 };
 
 /* Everything but accepting. 0, or -1 and the master knows why. */
 int engine_init(struct engine *engine, struct process *process);
 
-/* Tells READY, runs until told to end; returns the exit status. */
+/* Tells READY (but for ready_later), runs until told to end; returns the exit status. */
 int engine_run(struct engine *engine);
 
 #endif

@@ -1,36 +1,62 @@
-/* keeper: the role without traffic: it answers the admin socket, probes the endpoints, and saves what is to outlive the
- * program. */
+/* keeper: the role without traffic: it looks names up, probes the endpoints, answers the admin socket, and
+ * saves what is to outlive the program.
+ *
+ * It is READY when the names of its generation have their first answers, so that requests find them from the beginning.
+ */
 #include <stdlib.h>
 
 #include "worker/role/admin.h"
 #include "worker/role/engine.h"
 #include "worker/role/override.h"
 #include "worker/role/saver.h"
+#include "worker/service/resolver.h"
 #include "worker/upstream/outlier.h"
 #include "worker/upstream/prober.h"
 
-/* The keeper before this one is gone by now: one probes. */
+struct keeper {
+    struct engine engine;
+    struct saver saver;
+    struct resolver *resolver; /* NULL: nothing to look up */
+};
+
+static void on_resolved(void *owner)
+{
+    struct keeper *keeper = owner;
+    member_ready(&keeper->engine.member);
+}
+
+/* The keeper before this one is gone by now: one looks up, and one probes. */
 static void on_go(struct engine *engine)
 {
     struct outliers *outliers = arena_alloc(engine->arena, sizeof *outliers);
     override_prune(&engine->worker);
     prober_start(&engine->worker, engine->arena);
     outliers_start(outliers, &engine->worker, engine->arena);
+    resolver_go(CONTAINER_OF(engine, struct keeper, engine)->resolver);
+}
+
+static void on_end(struct engine *engine)
+{
+    resolver_close(CONTAINER_OF(engine, struct keeper, engine)->resolver);
 }
 
 int keeper_main(struct process *process)
 {
-    struct engine *engine = malloc(sizeof *engine);
-    struct saver saver;
-    if (!engine)
+    struct keeper *keeper = malloc(sizeof *keeper);
+    if (!keeper)
         abort();
     int status = 1;
-    if (engine_init(engine, process) == 0 && saver_start(&saver, process, &engine->worker.loop) == 0) {
+    struct engine *engine = &keeper->engine;
+    if (engine_init(engine, process) == 0 &&
+        saver_start(&keeper->saver, process, &engine->worker.loop) == 0) {
         engine->worker.admin = admin_answer;
         engine->on_go = on_go;
+        engine->on_end = on_end;
+        keeper->resolver = resolver_new(&engine->worker, engine->arena, on_resolved, keeper);
+        engine->ready_later = keeper->resolver;
         status = engine_run(engine);
-        saver_finish(&saver);
+        saver_finish(&keeper->saver);
     }
-    free(engine);
+    free(keeper);
     return status;
 }

@@ -5,6 +5,7 @@
 #include "worker/role/status_guards.h"
 #include "worker/upstream/eject.h"
 #include "worker/upstream/health.h"
+#include "worker/upstream/places.h"
 #include "worker/upstream/prober.h"
 
 static uint64_t load(const _Atomic uint64_t *word)
@@ -55,10 +56,12 @@ static json_t *ejection_of(const struct endpoint *endpoint, uint64_t now_ms)
 static json_t *endpoint_of(const struct endpoint *endpoint)
 {
     uint64_t now_ms = endpoint->cluster->worker->loop.now_ms;
-    json_t *object = json_pack("{s:s, s:I, s:s, s:I, s:I}", "address", endpoint->settings->text, "weight",
+    json_t *object = json_pack("{s:s, s:I, s:s, s:I, s:I}", "address", endpoint->text, "weight",
                                (json_int_t)endpoint->weight, "state", state_of(endpoint, now_ms), "in_flight",
                                (json_int_t)endpoint_load(endpoint), "latency_us",
                                (json_int_t)(load(&endpoint->cell->usual) / 1000));
+    if (endpoint->settings->host)
+        json_object_set_new(object, "name", json_string(endpoint->settings->text));
     json_t *health = health_of(endpoint, now_ms);
     if (health)
         json_object_set_new(object, "health", health);
@@ -71,6 +74,19 @@ static json_t *endpoint_of(const struct endpoint *endpoint)
     return object;
 }
 
+/* Of a cluster, those of its endpoints that are names. */
+static json_t *names_of(const struct cluster *cluster)
+{
+    json_t *list = json_array();
+    for (unsigned i = 0; i < cluster->name_count; i++) {
+        const struct cluster_name *name = &cluster->names[i];
+        json_array_append_new(list, json_pack("{s:s, s:I, s:s}", "name", name->settings->text, "addresses",
+                                              (json_int_t)name->list.count, "look_up",
+                                              name_failure_text(name->list.failure)));
+    }
+    return list;
+}
+
 json_t *status_upstreams(const struct worker *worker)
 {
     json_t *list = json_array();
@@ -78,8 +94,11 @@ json_t *status_upstreams(const struct worker *worker)
         const struct cluster *cluster = &worker->clusters[i];
         json_t *endpoints = json_array();
         for (unsigned j = 0; j < cluster->count; j++)
-            json_array_append_new(endpoints, endpoint_of(&cluster->endpoints[j]));
+            if (endpoint_is_there(&cluster->endpoints[j]))
+                json_array_append_new(endpoints, endpoint_of(&cluster->endpoints[j]));
         json_t *upstream = json_pack("{s:s, s:o}", "name", cluster->settings->name, "endpoints", endpoints);
+        if (cluster->name_count)
+            json_object_set_new(upstream, "names", names_of(cluster));
         status_guards(worker, i, upstream);
         json_array_append_new(list, upstream);
     }

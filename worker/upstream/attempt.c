@@ -15,8 +15,7 @@ static void on_pause(struct timer *timer);
 void attempt_not_connected(struct call *call, enum call_failure failure, const char *detail)
 {
     struct endpoint *endpoint = call->endpoint;
-    log_warning("upstream %s: %s: can't connect: %s", call->cluster->settings->name, endpoint->settings->text,
-                detail);
+    log_warning("upstream %s: %s: can't connect: %s", call->cluster->settings->name, endpoint->text, detail);
     call->failure = failure;
     call->detail = detail;
     call_observe(call, OUTCOME_FAILED, 0);
@@ -76,7 +75,7 @@ static struct http1_client *open_client(struct call *call, struct endpoint *endp
     struct worker *worker = call->cluster->worker;
     for (;;) {
         struct http1_client *client =
-            http1_client_open(&worker->net, endpoint_address(endpoint), endpoint, &endpoint_pool_events, call,
+            http1_client_open(&worker->net, endpoint->address, endpoint, &endpoint_pool_events, call,
                               &call_client_events, &call->cluster->timeouts);
         if (client) {
             stat_add(worker->stats, STAT_UPSTREAM_CONNECTIONS, 1);
@@ -114,8 +113,8 @@ enum taken {
 
 static enum taken no_resources(struct call *call, const char *detail)
 {
-    log_warning("upstream %s: %s: can't connect: %s", call->cluster->settings->name,
-                call->endpoint->settings->text, strerror(errno));
+    log_warning("upstream %s: %s: can't connect: %s", call->cluster->settings->name, call->endpoint->text,
+                strerror(errno));
     call_fail(call, CALL_EXHAUSTED, detail);
     return OVER;
 }
@@ -201,7 +200,7 @@ static enum picked pick(struct call *call, struct endpoint **endpoint)
 static bool none_left(struct call *call)
 {
     if (!call->connects) {
-        call_fail(call, CALL_UNAVAILABLE, "none of its endpoints is healthy");
+        call_fail(call, CALL_UNAVAILABLE, cluster_lacks(call->cluster, call->arena));
         return false;
     }
     call_judge(call, 0, call->detail, 0);

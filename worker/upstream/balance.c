@@ -148,12 +148,20 @@ static void want_cells(struct balancing *balancing, const struct upstream_settin
                        struct wants *wants)
 {
     balancing->cell = wants_add(wants, WANT_UPSTREAM, upstream->name);
+    balancing->endpoint_cells = wants->count;
     for (unsigned i = 0; i < upstream->endpoints.count; i++) {
         const struct endpoint_settings *endpoint = upstream->endpoints.items[i];
-        const char *name = arena_printf(wants->arena, "%s/%s", upstream->name, endpoint->text);
-        unsigned want = wants_add(wants, WANT_ENDPOINT, name);
-        if (i == 0)
-            balancing->endpoint_cells = want;
+        for (unsigned j = 0; j < endpoint_places(endpoint); j++) {
+            const char *name = arena_printf(wants->arena, "%s/%s", upstream->name, endpoint->text);
+            wants_add(wants, WANT_ENDPOINT,
+                      endpoint->host ? arena_printf(wants->arena, "%s#%u", name, j) : name);
+        }
+    }
+    balancing->name_cells = wants->count;
+    for (unsigned i = 0; i < upstream->endpoints.count; i++) {
+        const struct endpoint_settings *endpoint = upstream->endpoints.items[i];
+        if (endpoint->host)
+            wants_add(wants, WANT_NAME, arena_printf(wants->arena, "%s/%s", upstream->name, endpoint->text));
     }
 }
 

@@ -14,6 +14,10 @@ struct balancer {
     struct endpoint *(*pick)(struct cluster *cluster, const struct choice *choice);
     /* What came of a call, and after how long: ns from the last of the request to the head of the answer. Or NULL. */
     void (*observe)(struct endpoint *endpoint, uint64_t latency_ns, enum outcome outcome);
+    /* Prepares a worker's cluster, with memory for its life. Or NULL. */
+    void (*open)(struct cluster *cluster, struct arena *arena);
+    /* Weights, or which places of names have which addresses, are set or have changed. Or NULL. */
+    void (*weigh)(struct cluster *cluster);
     /* At load: fills `balancing` from the settings; errors go to `errors`. Or NULL. */
     void (*compile)(struct balancing *balancing, const struct upstream_settings *settings,
                     struct arena *arena, struct errors *errors);
@@ -27,12 +31,12 @@ extern const struct balancer *const balancers[];
 
 /* What is compiled of an upstream's balancing. */
 struct balancing {
-    const struct expr *key;          /* what the hash is of; NULL: no key is wanted */
-    const struct hash_point *points; /* of the endpoints, in their order */
-    unsigned cell;                   /* the upstream's, and the first endpoint's: indices of wants */
+    const struct expr *key; /* what the hash is of; NULL: no key is wanted */
+    unsigned cell; /* the upstream's; the first endpoint's, or place's; the first name's: indices of wants */
     unsigned endpoint_cells;
     const struct breaking *breaking; /* NULL: none */
     const struct retrying *retrying; /* likewise */
+    unsigned name_cells;
 };
 
 /* Of all upstreams, by their index in the settings. */
@@ -43,10 +47,11 @@ const struct balancing *balancing_compile(const struct settings *settings, struc
 
 bool choice_has_tried(const struct choice *choice, const struct endpoint *endpoint);
 
-/* It may be used, and wasn't tried: or it is only too busy. */
+/* It is there, of this priority, may be used, and wasn't tried: or it is only too busy. */
 static inline bool choice_takes(const struct choice *choice, const struct endpoint *endpoint)
 {
-    return endpoint_accepts(endpoint, choice->up_at) && endpoint_is_fit(endpoint, choice->fit_at) &&
+    return endpoint->tier <= choice->tier && endpoint_accepts(endpoint, choice->up_at) &&
+           endpoint_is_fit(endpoint, choice->fit_at) &&
            (choice->tried_count == 0 || !choice_has_tried(choice, endpoint));
 }
 

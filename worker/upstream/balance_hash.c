@@ -41,7 +41,7 @@ static double weight_of(const struct endpoint *endpoint)
  * least with its weight's probability. As -ln(u) >= 1 - u, hardly any logarithm is worked out. */
 static struct endpoint *best_of(struct cluster *cluster, const struct choice *choice, double bound)
 {
-    const struct hash_point *points = cluster->balancing->points;
+    const struct hash_point *points = cluster->points;
     struct endpoint *best = NULL;
     double least = INFINITY;
     for (unsigned i = 0; i < cluster->count; i++) {
@@ -108,18 +108,29 @@ static const struct expr *compile_key(const struct upstream_settings *settings, 
 static void compile(struct balancing *balancing, const struct upstream_settings *settings,
                     struct arena *arena, struct errors *errors)
 {
-    const struct conf_list *endpoints = &settings->endpoints;
-    struct hash_point *points = arena_array(arena, endpoints->count, sizeof *points);
-    for (unsigned i = 0; i < endpoints->count; i++) {
-        const struct endpoint_settings *endpoint = endpoints->items[i];
-        char text[ADDRESS_TEXT_SIZE];
-        size_t length = address_format(&endpoint->address, text);
-        points[i] =
-            (struct hash_point){hash_name((struct str){text, length}), 1.0 / (double)endpoint->weight};
-    }
-    balancing->points = points;
     if (settings->hash)
         balancing->key = compile_key(settings, arena, errors);
+}
+
+/* By the text of the address, so that every worker and every gateway comes to the same. */
+static void weigh(struct cluster *cluster)
+{
+    for (unsigned i = 0; i < cluster->count; i++) {
+        const struct endpoint *endpoint = &cluster->endpoints[i];
+        char text[ADDRESS_TEXT_SIZE];
+        if (!endpoint_is_there(endpoint)) {
+            cluster->points[i] = (struct hash_point){0, INFINITY}; /* never the least */
+            continue;
+        }
+        size_t length = address_format(endpoint->address, text);
+        cluster->points[i] =
+            (struct hash_point){hash_name((struct str){text, length}), 1.0 / (double)endpoint->weight};
+    }
+}
+
+static void open(struct cluster *cluster, struct arena *arena)
+{
+    cluster->points = arena_array(arena, cluster->count, sizeof *cluster->points);
 }
 
 /* Not a keyed hash: who can choose the key chooses the endpoint anyway, and other gateways must come to the same. What
@@ -135,4 +146,5 @@ uint64_t cluster_hash(const struct cluster *cluster, struct request *request)
     return hash ? hash : 1;
 }
 
-const struct balancer balance_hash = {.name = "hash", .pick = pick, .compile = compile};
+const struct balancer balance_hash = {
+    .name = "hash", .pick = pick, .open = open, .weigh = weigh, .compile = compile};

@@ -59,7 +59,7 @@ void call_judge(struct call *call, unsigned status, const char *detail, uint64_t
     struct breaking_result result = {
         .ticket = call->ticket,
         .began_ms = call->began / NS_PER_MS,
-        .endpoint = call->last ? call->last->settings->text : NULL,
+        .endpoint = call->last ? call->last->text : NULL,
         .status = status,
         .detail = detail,
         .retry_after_ms = retry_after,
@@ -229,7 +229,7 @@ static void on_try_end(struct timer *timer)
         call_time_try(call);
         return;
     }
-    log_warning("upstream %s: %s: %s", call->cluster->settings->name, call->endpoint->settings->text, detail);
+    log_warning("upstream %s: %s: %s", call->cluster->settings->name, call->endpoint->text, detail);
     call_observe(call, OUTCOME_FAILED, 0);
     call_judge(call, 0, detail, 0);
     end_try(call);
@@ -508,7 +508,7 @@ static bool race(struct call *call)
 /* There was a connection, but no whole answer. */
 static void broke_off(struct call *call, enum call_failure failure, const char *detail, unsigned on)
 {
-    log_warning("upstream %s: %s: %s", call->cluster->settings->name, call->endpoint->settings->text, detail);
+    log_warning("upstream %s: %s: %s", call->cluster->settings->name, call->endpoint->text, detail);
     call_observe(call, OUTCOME_FAILED, 0);
     if (call->answered) {
         call_fail(call, failure, detail);

@@ -9,6 +9,7 @@
 #include "worker/upstream/balance.h"
 #include "worker/upstream/eject.h"
 #include "worker/upstream/health.h"
+#include "worker/upstream/places.h"
 
 enum { REFUSED_MS = 1000 };
 
@@ -36,7 +37,8 @@ static void on_idle(void *pool, struct http1_client *client)
     struct endpoint *endpoint = pool;
     const struct pool_settings *keep = &endpoint->cluster->settings->keepalive;
     uint64_t keep_ms = (uint64_t)keep->idle_timeout;
-    if (spent(client, keep, endpoint->cluster->worker->loop.now_ms, &keep_ms)) {
+    if (!endpoint_is_there(endpoint) ||
+        spent(client, keep, endpoint->cluster->worker->loop.now_ms, &keep_ms)) {
         http1_client_close(client);
         return;
     }
@@ -65,6 +67,12 @@ struct http1_client *endpoint_take(struct endpoint *endpoint)
         return NULL;
     endpoint->idle_count--;
     return http1_client_of_link(link);
+}
+
+void endpoint_close_idle(struct endpoint *endpoint)
+{
+    while (!list_empty(&endpoint->idle))
+        http1_client_close(http1_client_of_link(endpoint->idle.next));
 }
 
 static bool close_oldest(struct worker *worker)
@@ -107,9 +115,12 @@ static void observe_usual(struct endpoint_cell *cell, uint64_t latency_ns)
     atomic_store_explicit(&cell->usual, before + (uint64_t)by, memory_order_relaxed);
 }
 
+/* Of an address that is gone nothing is kept: its cell is another's by now. */
 void endpoint_observe(struct endpoint *endpoint, const struct observation *observation)
 {
     const struct balancer *balancer = endpoint->cluster->balancer;
+    if (!endpoint_is_there(endpoint))
+        return;
     if (balancer->observe)
         balancer->observe(endpoint, observation->latency_ns, observation->outcome);
     if (observation->outcome == OUTCOME_ANSWERED)
@@ -122,6 +133,8 @@ void endpoint_observe(struct endpoint *endpoint, const struct observation *obser
 
 void endpoint_refused(struct endpoint *endpoint)
 {
+    if (!endpoint_is_there(endpoint))
+        return;
     atomic_store_explicit(&endpoint->cell->refused_until, endpoint->cluster->worker->loop.now_ms + REFUSED_MS,
                           memory_order_relaxed);
 }
@@ -142,11 +155,20 @@ uint64_t cluster_next_up(const struct cluster *cluster)
     return next;
 }
 
+unsigned cluster_present(const struct cluster *cluster)
+{
+    unsigned count = 0;
+    for (unsigned i = 0; i < cluster->count; i++)
+        count += endpoint_is_there(&cluster->endpoints[i]);
+    return count;
+}
+
 unsigned cluster_fit(const struct cluster *cluster)
 {
     unsigned count = 0;
     for (unsigned i = 0; i < cluster->count; i++)
-        count += endpoint_is_fit(&cluster->endpoints[i], cluster->worker->loop.now_ms);
+        count += endpoint_is_there(&cluster->endpoints[i]) &&
+                 endpoint_is_fit(&cluster->endpoints[i], cluster->worker->loop.now_ms);
     return count;
 }
 
@@ -174,10 +196,13 @@ static enum picked pick_only(struct endpoint *endpoint, const struct choice *cho
     return PICKED_ONE;
 }
 
-/* Widens the choice; false: as far as it goes. Those that refused are taken when all others were tried: rather than
+/* Widens the choice; false: as far as it goes. Of priorities the first has all as long as it can (RFC 2782). Those that refused are taken when all others were tried: rather than
  * waited for, but not rather than one that is busy. Those that aren't fit are taken only when no endpoint is. */
 static bool widen(const struct cluster *cluster, struct choice *choice, uint64_t now_ms)
 {
+    if (++choice->tier < cluster->tiers)
+        return true;
+    choice->tier = 0;
     if (choice->up_at != UINT64_MAX) {
         choice->up_at = UINT64_MAX;
         return true;
@@ -192,9 +217,12 @@ static bool widen(const struct cluster *cluster, struct choice *choice, uint64_t
 enum picked cluster_pick(struct cluster *cluster, struct choice *choice, struct endpoint **endpoint)
 {
     uint64_t now = cluster->worker->loop.now_ms;
-    if (cluster->count == 1)
+    if (cluster->name_count)
+        places_update(cluster);
+    else if (cluster->count == 1)
         return pick_only(cluster->endpoints, choice, endpoint);
     choice->up_at = choice->fit_at = now;
+    choice->tier = 0;
     do {
         *endpoint = cluster->balancer->pick(cluster, choice);
         if (*endpoint)
@@ -224,16 +252,24 @@ double endpoint_slow_start(const struct endpoint *endpoint)
 
 /* --- opening, closing --- */
 
-/* NULL when all are alike: any is then drawn by one multiplication. */
-static const uint32_t *sum_weights(const struct cluster *cluster, struct arena *arena)
+/* A vacant place has none. Without a table when all are alike: any is then drawn by one multiplication. */
+static void sum_weights(struct cluster *cluster)
 {
-    uint32_t *weights = arena_array(arena, cluster->count, sizeof *weights), total = 0;
+    uint32_t total = 0;
     bool alike = true;
     for (unsigned i = 0; i < cluster->count; i++) {
-        alike = alike && cluster->endpoints[i].weight == cluster->endpoints[0].weight;
-        weights[i] = total += cluster->endpoints[i].weight;
+        const struct endpoint *endpoint = &cluster->endpoints[i];
+        alike = alike && endpoint_is_there(endpoint) && endpoint->weight == cluster->endpoints[0].weight;
+        cluster->sums[i] = total += endpoint_is_there(endpoint) ? endpoint->weight : 0;
     }
-    return alike ? NULL : weights;
+    cluster->weights = alike ? NULL : cluster->sums;
+}
+
+void cluster_weigh(struct cluster *cluster)
+{
+    sum_weights(cluster);
+    if (cluster->balancer->weigh)
+        cluster->balancer->weigh(cluster);
 }
 
 /* The zones of shared memory, and this process's counters in them. */
@@ -283,11 +319,42 @@ static struct gradient_rules adaptive_rules(const struct adaptive_settings *sett
     };
 }
 
+/* What is published already is there at once. */
+static void open_names(struct cluster *cluster, struct arena *arena)
+{
+    places_open(cluster, &cluster->worker->generation->cells[cluster->balancing->name_cells], arena);
+    places_update(cluster);
+}
+
+void endpoint_reset(struct endpoint *endpoint)
+{
+    struct cluster *cluster = endpoint->cluster;
+    endpoint->spared_until = 0;
+    /* Workers that start together don't all begin with the same endpoint. */
+    endpoint->current = (int64_t)random_below(&cluster->worker->random, endpoint->weight * SHARE_ONE + 1);
+}
+
+static void open_endpoint(struct endpoint *endpoint, struct cluster *cluster,
+                          const struct endpoint_settings *settings)
+{
+    int64_t most = cluster->settings->max_connections;
+    endpoint->cluster = cluster;
+    endpoint->settings = settings;
+    endpoint->text = settings->text;
+    endpoint->address = settings->host ? NULL : &settings->address;
+    endpoint->tier = settings->host ? TIER_VACANT : 0;
+    endpoint->weight = (unsigned)settings->weight;
+    endpoint->cap = most ? (unsigned)most : UINT_MAX;
+    list_init(&endpoint->idle);
+    endpoint_reset(endpoint);
+}
+
 static void open_cluster(struct cluster *cluster, struct worker *worker,
                          const struct upstream_settings *settings, const struct balancing *balancing,
                          struct arena *arena)
 {
     const struct queue_settings *queue = settings->queue;
+    unsigned count = upstream_places(settings), at = 0;
     *cluster = (struct cluster){
         .worker = worker,
         .settings = settings,
@@ -296,25 +363,22 @@ static void open_cluster(struct cluster *cluster, struct worker *worker,
         .key = balancing->key,
         .breaking = balancing->breaking,
         .retrying = balancing->retrying,
-        .count = settings->endpoints.count,
-        .endpoints = arena_array(arena, settings->endpoints.count, sizeof *cluster->endpoints),
+        .count = count,
+        .endpoints = arena_array(arena, count, sizeof *cluster->endpoints),
+        .sums = arena_array(arena, count, sizeof *cluster->sums),
         .tries = (unsigned)settings->retry.connect,
+        .tiers = 1,
         .timeouts = {(uint64_t)settings->timeout.connect, (uint64_t)settings->timeout.response,
                      (uint64_t)settings->timeout.idle},
     };
     queue_init(&cluster->queue, cluster, queue ? (unsigned)queue->size : 0,
                queue ? (uint64_t)queue->timeout : 0);
-    for (unsigned i = 0; i < cluster->count; i++) {
-        struct endpoint *endpoint = &cluster->endpoints[i];
-        endpoint->cluster = cluster;
-        endpoint->settings = settings->endpoints.items[i];
-        endpoint->weight = (unsigned)endpoint->settings->weight;
-        endpoint->cap = settings->max_connections ? (unsigned)settings->max_connections : UINT_MAX;
-        list_init(&endpoint->idle);
-        /* Workers that start together don't all begin with the same endpoint. */
-        endpoint->current = (int64_t)random_below(&worker->random, endpoint->weight * SHARE_ONE + 1);
-    }
-    cluster->weights = sum_weights(cluster, arena);
+    for (unsigned i = 0; i < settings->endpoints.count; i++)
+        for (unsigned j = 0; j < endpoint_places(settings->endpoints.items[i]); j++)
+            open_endpoint(&cluster->endpoints[at++], cluster, settings->endpoints.items[i]);
+    if (cluster->balancer->open)
+        cluster->balancer->open(cluster, arena);
+    cluster_weigh(cluster);
     cluster->adaptive = adaptive_rules(settings->adaptive);
 }
 
@@ -329,6 +393,7 @@ void clusters_open(struct worker *worker, struct arena *arena)
     for (unsigned i = 0; i < upstreams->count; i++) {
         open_cluster(&worker->clusters[i], worker, upstreams->items[i], &worker->site->balancing[i], arena);
         open_cells(&worker->clusters[i], &zones);
+        open_names(&worker->clusters[i], arena);
     }
 }
 
@@ -337,7 +402,6 @@ void clusters_close(struct worker *worker)
     for (unsigned i = 0; i < worker->site->settings->upstreams.count; i++) {
         struct cluster *cluster = &worker->clusters[i];
         for (unsigned j = 0; j < cluster->count; j++)
-            while (!list_empty(&cluster->endpoints[j].idle))
-                http1_client_close(http1_client_of_link(cluster->endpoints[j].idle.next));
+            endpoint_close_idle(&cluster->endpoints[j]);
     }
 }

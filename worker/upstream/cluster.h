@@ -14,21 +14,27 @@ struct balancer;
 struct balancing;
 struct breaking;
 struct cluster;
+struct cluster_name;
+struct hash_point;
 struct probe;
 struct retrying;
 struct upstream_cell;
 
 struct endpoint {
     struct cluster *cluster;
-    const struct endpoint_settings *settings;
-    struct list idle; /* connections, the one used last first */
+    const struct endpoint_settings *settings; /* of a place: those of its name */
+    const struct address *address;            /* of a place: as it is or was there; NULL: never was one */
+    const char *text;                         /* the address as it stands in logs */
+    unsigned tier;                            /* TIER_VACANT, or how many priorities are before its own */
+    uint16_t priority;                        /* of an SRV record */
+    struct list idle;                         /* connections, the one used last first */
     unsigned idle_count;
     unsigned active;             /* calls of this worker in progress, a connection each */
     unsigned cap;                /* of `active` */
     unsigned cell_index;         /* in the zone of endpoints, */
     struct endpoint_cell *cell;  /* where the node keeps what it knows of the endpoint */
     _Atomic uint32_t *in_flight; /* this worker's share of its calls in progress there: as `active` */
-    unsigned weight;             /* 1 … 1000 */
+    unsigned weight;             /* 1 … 1000, times that of an SRV record */
     int64_t current;             /* smooth weighted round-robin */
     /* In the cell, or a word that is always 0 when the upstream has no health or ejection: what the cell says is then of
      * settings that are no more. */
@@ -37,6 +43,8 @@ struct endpoint {
     uint64_t spared_until;     /* ms: too many others are ejected; not asked for again before */
     const struct probe *probe; /* in the keeper; NULL: it isn't probed */
 };
+
+enum { TIER_VACANT = 1 << 30 }; /* a place without an address */
 
 struct cluster {
     struct worker *worker;
@@ -49,9 +57,14 @@ struct cluster {
     const struct expr *key;      /* what calls should bring the hash of; NULL: nothing */
     struct endpoint *endpoints;
     unsigned count;
-    unsigned tries;          /* endpoints that a call tries at most */
-    const uint32_t *weights; /* of each endpoint and those before it; NULL: they are all the same */
-    unsigned copies;         /* that mirrors have in flight to it */
+    unsigned tries;             /* endpoints that a call tries at most */
+    struct cluster_name *names; /* of the endpoints, those that are names */
+    unsigned name_count;        /* 0: nothing changes while the worker lives */
+    unsigned tiers;             /* different priorities of its endpoints */
+    uint32_t *sums;             /* room for `weights` */
+    const uint32_t *weights;    /* of each endpoint and those before it; NULL: they are all the same */
+    struct hash_point *points;  /* balance_hash.c: of the endpoints */
+    unsigned copies;            /* that mirrors have in flight to it */
     struct queue queue;
     struct client_timeouts timeouts;
     const struct breaking *breaking; /* NULL: it has no breaker */
@@ -62,8 +75,9 @@ struct cluster {
 
 /* What an endpoint is looked for with. */
 struct choice {
-    uint64_t key; /* what the hash is of, hashed; 0: none */
-    /* Set by cluster_pick(), ms: those that are left out until later than this, */
+    uint64_t key;  /* what the hash is of, hashed; 0: none */
+    unsigned tier; /* set by cluster_pick(): those of later priorities are left out, */
+    /* and those that are left out until later than this, ms: */
     uint64_t up_at;       /* as they refused a connection, */
     uint64_t fit_at;      /* as probes, or what came of calls, speak against them */
     unsigned tried_count; /* endpoints that the call has tried, their indices */
@@ -89,7 +103,10 @@ bool clusters_make_room(struct worker *worker);
 /* The next endpoint for a call. */
 enum picked cluster_pick(struct cluster *cluster, struct choice *choice, struct endpoint **endpoint);
 
-/* How many endpoints neither probes nor what came of calls speak against. */
+/* How many endpoints there are: of the places of names, those with an address. */
+unsigned cluster_present(const struct cluster *cluster);
+
+/* How many of them neither probes nor what came of calls speak against. */
 unsigned cluster_fit(const struct cluster *cluster);
 
 /* When an endpoint that is left out now may be tried again, ms; 0: none is down. */
@@ -102,12 +119,6 @@ uint64_t cluster_hash(const struct cluster *cluster, struct request *request);
 static inline uint64_t cluster_key(const struct cluster *cluster, struct request *request)
 {
     return cluster->key ? cluster_hash(cluster, request) : 0;
-}
-
-/* Where the endpoint is; NULL: nobody knows at present. */
-static inline const struct address *endpoint_address(const struct endpoint *endpoint)
-{
-    return &endpoint->settings->address;
 }
 
 /* Whether it refused no connection, in this process or another, since a while. */
@@ -129,6 +140,35 @@ static inline bool endpoint_is_fit(const struct endpoint *endpoint, uint64_t at_
     return atomic_load_explicit(endpoint->down_until, memory_order_relaxed) <= at_ms &&
            ejection_until(atomic_load_explicit(endpoint->ejection, memory_order_relaxed)) <= at_ms;
 }
+
+/* Whether it is one: a place of a name may have no address now. */
+static inline bool endpoint_is_there(const struct endpoint *endpoint)
+{
+    return endpoint->tier != TIER_VACANT;
+}
+
+/* Where it is; NULL: it isn't there. Who has a call to it already uses its `address`. */
+static inline const struct address *endpoint_address(const struct endpoint *endpoint)
+{
+    return endpoint_is_there(endpoint) ? endpoint->address : NULL;
+}
+
+/* The address's text for who keeps it beyond this turn: that of a place is overwritten when the address changes. */
+static inline const char *endpoint_keep_text(const struct endpoint *endpoint, struct arena *arena)
+{
+    return endpoint->settings->host ? arena_strdup(arena, endpoint->text) : endpoint->text;
+}
+
+/* As if it had just been opened: nothing is known of its address. */
+void endpoint_reset(struct endpoint *endpoint);
+
+void endpoint_close_idle(struct endpoint *endpoint);
+
+/* Why there is no endpoint to try, in words, in `arena`. */
+const char *cluster_lacks(const struct cluster *cluster, struct arena *arena);
+
+/* Weights, or who is there, have changed. */
+void cluster_weigh(struct cluster *cluster);
 
 /* An idle connection of the endpoint, taken out; NULL: there is none. */
 struct http1_client *endpoint_take(struct endpoint *endpoint);

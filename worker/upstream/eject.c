@@ -52,7 +52,7 @@ static struct others look_at_others(const struct endpoint *endpoint, uint64_t no
     const struct cluster *cluster = endpoint->cluster;
     for (unsigned i = 0; i < cluster->count; i++) {
         const struct endpoint *other = &cluster->endpoints[i];
-        if (other == endpoint)
+        if (other == endpoint || !endpoint_is_there(other))
             continue;
         uint64_t word = atomic_load(&other->cell->ejection);
         if (ejection_until(word) > now_ms || mark_is_live(word, now_ms)) {
@@ -73,7 +73,7 @@ static struct others look_at_others(const struct endpoint *endpoint, uint64_t no
 static bool may_go(const struct cluster *cluster, struct others others)
 {
     double percent = cluster->settings->ejection->max_percent;
-    unsigned most = (unsigned)(cluster->count * percent / 100);
+    unsigned most = (unsigned)(cluster_present(cluster) * percent / 100);
     return others.out < (most ? most : 1) && (others.fit || percent >= 100);
 }
 
@@ -104,8 +104,8 @@ static void tell(const struct endpoint *endpoint, uint64_t ms, const char *why)
     unsigned left = cluster_fit(cluster);
     log_warning("upstream %s: %s is ejected for %" PRIu64 ".%" PRIu64
                 " s: %s (%u of %u endpoints are left%s)",
-                cluster->settings->name, endpoint->settings->text, ms / 1000, ms % 1000 / 100, why, left,
-                cluster->count, left || !cluster->settings->panic ? "" : ": all are tried");
+                cluster->settings->name, endpoint->text, ms / 1000, ms % 1000 / 100, why, left,
+                cluster_present(cluster), left || !cluster->settings->panic ? "" : ": all are tried");
 }
 
 bool eject(struct endpoint *endpoint, const char *format, ...)
@@ -153,7 +153,7 @@ void eject_tell_return(struct endpoint *endpoint)
         return; /* nobody looked meanwhile: the settings had no ejection */
     stat_add(cluster->worker->stats, STAT_RETURNS, 1);
     log_notice("upstream %s: %s is back after its ejection (%u of %u endpoints are left)",
-               cluster->settings->name, endpoint->settings->text, cluster_fit(cluster), cluster->count);
+               cluster->settings->name, endpoint->text, cluster_fit(cluster), cluster_present(cluster));
 }
 
 /* --- what comes of calls --- */

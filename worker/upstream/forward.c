@@ -85,7 +85,11 @@ enum problem forward_destination(const struct forward *forward, struct request *
 
 struct str forward_endpoint_host(const struct endpoint *endpoint)
 {
-    struct str text = str_of(endpoint->settings->text);
+    const struct endpoint_settings *settings = endpoint->settings;
+    struct str text = str_of(settings->srv ? settings->host : settings->text);
+    if (settings->srv) /* what the service is called, without its labels _http and _tcp */
+        while (str_starts(text, STR("_")) && str_index(text, '.') >= 0)
+            str_cut(&text, '.');
     return str_starts(text, STR("unix:")) ? STR("localhost") : text;
 }
 

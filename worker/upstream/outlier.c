@@ -29,6 +29,8 @@ static unsigned gather(struct outliers *outliers, struct cluster *cluster, bool 
     unsigned count = 0;
     for (unsigned i = 0; i < cluster->count; i++) {
         struct endpoint *endpoint = &cluster->endpoints[i];
+        if (!endpoint_is_there(endpoint))
+            continue;
         struct window_sum sum =
             window_sum(endpoint->cell, (uint64_t)settings->window, cluster->worker->loop.now_ms);
         uint64_t total = sum.good + sum.bad;
@@ -95,7 +97,8 @@ void outliers_look(struct outliers *outliers, struct cluster *cluster)
 {
     const struct ejection_settings *settings = cluster->settings->ejection;
     for (unsigned i = 0; i < cluster->count; i++)
-        eject_tell_return(&cluster->endpoints[i]);
+        if (endpoint_is_there(&cluster->endpoints[i]))
+            eject_tell_return(&cluster->endpoints[i]);
     if (settings->deviation > 0)
         look_at_success(outliers, cluster);
     if (settings->slow > 0)

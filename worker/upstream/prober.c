@@ -23,7 +23,8 @@ struct probe {
     struct background background; /* on the worker's list while one is in progress */
     struct endpoint *endpoint;
     struct timer timer;     /* the next one; while one is in progress, its time-out */
-    struct address address; /* with a port of its own */
+    struct address where;   /* of the endpoint, when it began, */
+    struct address address; /* and with a port of its own */
     uint64_t began;         /* ms */
     struct http1_client *client;
     struct arena *arena; /* NULL: none is in progress */
@@ -82,8 +83,8 @@ static void put_down(struct probe *probe)
 static void tell(struct probe *probe, enum health_change change, unsigned streak)
 {
     const struct endpoint *endpoint = probe->endpoint;
-    const char *address = endpoint->settings->text;
-    unsigned left = cluster_fit(endpoint->cluster), count = endpoint->cluster->count;
+    const char *address = endpoint->text;
+    unsigned left = cluster_fit(endpoint->cluster), count = cluster_present(endpoint->cluster);
     if (change == HEALTH_WENT_DOWN)
         log_warning("upstream %s: %s is down: %u failed %s in a row: %s (%u of %u endpoints are left%s)",
                     upstream_of(probe), address, streak, streak == 1 ? "probe" : "probes", probe->why, left,
@@ -96,11 +97,30 @@ static void tell(struct probe *probe, enum health_change change, unsigned streak
                    upstream_of(probe), address, streak, streak == 1 ? "probe" : "probes", left, count);
 }
 
+/* It says nothing of the endpoint: the process ends, or lacks descriptors or memory. */
+static void cut(struct background *background)
+{
+    struct probe *probe = CONTAINER_OF(background, struct probe, background);
+    put_down(probe);
+    set_next(probe);
+}
+
+/* Whether another address is in the place of the one that was probed. */
+static bool has_moved(const struct probe *probe)
+{
+    const struct address *address = endpoint_address(probe->endpoint);
+    return !address || !address_eq(address, &probe->where);
+}
+
 /* `why` NULL: it is good. */
 static void finish(struct probe *probe, const char *why)
 {
     struct worker *worker = worker_of(probe);
     unsigned streak;
+    if (has_moved(probe)) {
+        cut(&probe->background);
+        return;
+    }
     probe->failed = why;
     if (why)
         snprintf(probe->why, sizeof probe->why, "%s", why);
@@ -112,17 +132,9 @@ static void finish(struct probe *probe, const char *why)
         stat_add(worker->stats, change == HEALTH_WENT_UP ? STAT_ENDPOINTS_UP : STAT_ENDPOINTS_DOWN, 1);
         tell(probe, change, streak);
     } else if (why) {
-        log_info("upstream %s: %s: a probe failed: %s", upstream_of(probe), probe->endpoint->settings->text,
+        log_info("upstream %s: %s: a probe failed: %s", upstream_of(probe), probe->endpoint->text,
                  probe->why);
     }
-    set_next(probe);
-}
-
-/* It says nothing of the endpoint: the process ends, or lacks descriptors or memory. */
-static void cut(struct background *background)
-{
-    struct probe *probe = CONTAINER_OF(background, struct probe, background);
-    put_down(probe);
     set_next(probe);
 }
 
@@ -273,8 +285,8 @@ static void not_opened(struct probe *probe)
         return;
     }
     if (log_seldom(&probe->ours_said, worker_of(probe)->loop.now_ms))
-        log_warning("upstream %s: %s can't be probed: %s", upstream_of(probe),
-                    probe->endpoint->settings->text, strerror(error));
+        log_warning("upstream %s: %s can't be probed: %s", upstream_of(probe), probe->endpoint->text,
+                    strerror(error));
     cut(&probe->background);
 }
 
@@ -291,7 +303,7 @@ static void begin(struct probe *probe)
         set_next(probe);
         return;
     }
-    probe->address = *address;
+    probe->where = probe->address = *address;
     set_port(&probe->address, settings->port);
     probe->arena = service_arena_take(&worker->service);
     list_push_back(&worker->background, &probe->background.link);
