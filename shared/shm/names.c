@@ -36,10 +36,9 @@ const char *name_failure_text(uint32_t failure)
         [NAME_FOUND] = "was found",
         [NAME_NO_SUCH] = "doesn't exist",
         [NAME_EMPTY] = "has no address that can be used",
-        [NAME_SERVER_FAILED] = "can't be looked up: the name server failed (SERVFAIL)",
-        [NAME_REFUSED] = "can't be looked up: the name server refuses",
         [NAME_TIMED_OUT] = "can't be looked up: no name server answered in time",
-        [NAME_UNREACHABLE] = "can't be looked up: no name server can be reached",
+        [NAME_UNREACHABLE] =
+            "can't be looked up: no name server can be reached, or they fail (SERVFAIL) or refuse",
         [NAME_MALFORMED] = "can't be looked up: the name server's answer is malformed",
         [NAME_NOT_OFFERED] = "has an SRV record that says that the service isn't offered",
         [NAME_FAILED] = "can't be looked up",

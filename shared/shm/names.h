@@ -19,8 +19,6 @@ enum name_failure {
     NAME_FOUND,     /* it didn't */
     NAME_NO_SUCH,
     NAME_EMPTY,
-    NAME_SERVER_FAILED,
-    NAME_REFUSED,
     NAME_TIMED_OUT,
     NAME_UNREACHABLE,
     NAME_MALFORMED,

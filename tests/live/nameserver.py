@@ -16,10 +16,10 @@ def pack_name(name):
 
 class NameServer:
     """`records`: {(name, type): [data, …]}, data an address, a name, or (priority, weight, port, target); `fail`:
-    {name: what is answered instead}; `asked`: [(name, type)] of all questions."""
+    {name or (name, type): what is answered instead}; `ttls`: {name: seconds}; `asked`: [(name, type)] of all questions."""
 
     def __init__(self, ttl=0):
-        self.records, self.fail, self.asked, self.ttl = {}, {}, [], ttl
+        self.records, self.fail, self.asked, self.ttl, self.ttls = {}, {}, [], ttl, {}
         self.lock = threading.Lock()
         self.truncate = False
         while True:  # one port for both
@@ -114,7 +114,7 @@ class NameServer:
             if alias and kind != CNAME:
                 found = [(name, CNAME, alias[0])]
                 found += [(alias[0], kind, value) for value in self.records.get((alias[0], kind), [])]
-            ttl = self.ttl
+            ttl = self.ttls.get(name, self.ttl)
         if how == SILENT:
             return None
         if how == GARBAGE:

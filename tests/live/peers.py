@@ -208,9 +208,9 @@ class Origin:
             self.sock = socket.socket(socket.AF_UNIX)
             self.text = "unix:" + address
         else:
-            self.sock = socket.socket()
-            self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             address = address or ("127.0.0.1", 0)
+            self.sock = socket.socket(socket.AF_INET6 if ":" in address[0] else socket.AF_INET)
+            self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self.sock.bind(address)
         self.sock.listen(1024)
         if not isinstance(address, str):

@@ -146,7 +146,9 @@ static void test_reference(void **state)
     reference_has_rows(text, &settings_section);
     assert_non_null(
         strstr(text, "upstreams.NAME.endpoints[].weight = number\n    Its share of the requests, against the "
-                     "other endpoints' weights.\n    Default: 1. From 1 to 1000.\n"));
+                     "other endpoints' weights; of a name: each address's, times the weight of its SRV "
+                     "record.\n    Default: "
+                     "1. From 1 to 1000.\n"));
     assert_non_null(strstr(text, "A change needs a restart."));
     assert_non_null(strstr(text, "\nlimit = { ... } | ( { ... }, ... ) | false\n    Slows it down.\n"));
     free(text);

@@ -186,14 +186,12 @@ static enum name_failure failure_of(int status)
         return NAME_NO_SUCH;
     case ARES_ENODATA:
         return NAME_EMPTY;
-    case ARES_ESERVFAIL:
-        return NAME_SERVER_FAILED;
-    case ARES_EREFUSED:
-    case ARES_ENOTIMP:
-        return NAME_REFUSED;
     case ARES_ETIMEOUT:
         return NAME_TIMED_OUT;
-    case ARES_ECONNREFUSED:
+    case ARES_ESERVFAIL:
+    case ARES_EREFUSED:
+    case ARES_ENOTIMP:
+    case ARES_ECONNREFUSED: /* what c-ares makes of those before it */
         return NAME_UNREACHABLE;
     case ARES_EBADRESP:
     case ARES_EFORMERR:

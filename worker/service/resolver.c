@@ -72,7 +72,7 @@ static void forget(struct lookup *lookup, const struct merged *merged)
             endpoints_forget(endpoints, lookup->places[i]);
 }
 
-static struct str list_text(const struct name_list *list, struct buf *text)
+static void write_list(const struct name_list *list, struct buf *text)
 {
     for (unsigned i = 0; i < NAME_PLACES; i++) {
         struct address address;
@@ -88,16 +88,16 @@ static struct str list_text(const struct name_list *list, struct buf *text)
         }
         buf_add(text, one, length);
     }
-    return buf_str(text);
 }
 
 static void tell_found(struct lookup *lookup, const struct merged *merged)
 {
     char memory[1024];
     struct buf text = buf_on(memory, sizeof memory);
+    write_list(&lookup->list, &text);
     if (merged->changed || lookup->list.failure != NAME_FOUND)
         log_notice("upstream %s: %s is %.*s", lookup->upstream, lookup->endpoint->text,
-                   STR_ARG(list_text(&lookup->list, &text)));
+                   STR_ARG(buf_str(&text)));
     if (merged->left_out && merged->left_out != lookup->left_out)
         log_warning("upstream %s: %s: %u of its addresses are left out (its max is %" PRId64 ")",
                     lookup->upstream, lookup->endpoint->text, merged->left_out, lookup->endpoint->max);
@@ -108,12 +108,8 @@ static void tell_failed(const struct lookup *lookup, enum name_failure failure)
 {
     if (lookup->list.failure == failure)
         return;
-    if (lookup->list.count)
-        log_warning("upstream %s: %s %s; its %u addresses stay", lookup->upstream, lookup->endpoint->text,
-                    name_failure_text(failure), lookup->list.count);
-    else
-        log_warning("upstream %s: %s %s", lookup->upstream, lookup->endpoint->text,
-                    name_failure_text(failure));
+    log_warning("upstream %s: %s %s%s", lookup->upstream, lookup->endpoint->text, name_failure_text(failure),
+                lookup->list.count ? "; what was found before stays" : "");
 }
 
 /* --- the end of a round --- */

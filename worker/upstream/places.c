@@ -94,7 +94,7 @@ static int by_priority(const void *a, const void *b)
 /* Priorities as tiers 0, 1, …: the lowest is taken as long as one of it can be. */
 static void number_tiers(struct cluster *cluster)
 {
-    uint16_t found[UPSTREAM_PLACES];
+    uint16_t found[UPSTREAM_PLACES] = {0};
     unsigned count = 0, kinds = 0;
     for (unsigned i = 0; i < cluster->count; i++)
         if (endpoint_is_there(&cluster->endpoints[i]))
