@@ -21,8 +21,7 @@ bool host_name_is_meant(struct str text)
     if (str_index(port, ':') >= 0)
         return false; /* an IPv6 address without its brackets */
     for (size_t i = 0; i < host.length; i++)
-        if (!isdigit((unsigned char)host.data[i]) && host.data[i] != '.' && host.data[i] != '*' &&
-            host.data[i] != '/')
+        if (!isdigit((unsigned char)host.data[i]) && host.data[i] != '.' && host.data[i] != '*')
             return true;
     return false;
 }
