@@ -4,7 +4,8 @@
 
 #include "shared/conf/settings.h"
 
-extern const struct section resolver_section;
+extern const struct section resolver_section; /* settings_resolver.c */
+extern const struct section shed_section;     /* settings_process.c */
 extern const struct section state_section, log_section, admin_section,
     client_section;                                                               /* settings_process.c */
 extern const struct section forwarded_section;                                    /* settings_forwarded.c */

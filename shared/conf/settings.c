@@ -154,6 +154,8 @@ static const struct row rows[] = {
       .help = "what upstreams are told of where a request came from"),
     S(ROW_GROUP, resolver, .section = &resolver_section,
       .help = "how endpoints that are names are looked up"),
+    S(ROW_GROUP, shed, .section = &shed_section,
+      .help = "when a worker is overloaded, and refuses requests of routes that are less important"),
     S(ROW_LIST, listeners, .section = &listener_section, .help = "the addresses that are listened on"),
     S(ROW_MAP, upstreams, .section = &upstream_section, .help = "the services behind, by name"),
     S(ROW_GROUP, defaults, .section = &defaults_section,

@@ -88,6 +88,13 @@ struct listener_settings {
 
 enum resolver_family { RESOLVER_ANY, RESOLVER_IPV4, RESOLVER_IPV6 };
 
+struct shed_settings {
+    struct origin origin;
+    int64_t lag;    /* ms; 0: no bound */
+    int64_t memory; /* bytes of a worker; 0: no bound */
+    int64_t hold;   /* ms */
+};
+
 struct resolver_settings {
     struct origin origin;
     struct conf_strings servers; /* none: those of /etc/resolv.conf */
@@ -361,6 +368,7 @@ struct settings {
     struct client_settings client;
     struct forwarded_settings forwarded;
     struct resolver_settings resolver;
+    struct shed_settings shed;
     struct conf_list listeners; /* struct listener_settings */
     struct conf_list upstreams; /* struct upstream_settings */
     struct conf_list apis;      /* struct api_settings */
@@ -377,6 +385,7 @@ static inline unsigned upstream_places(const struct upstream_settings *upstream)
 }
 
 extern const struct section settings_section;
-extern const char *const health_methods[]; /* by health_settings.method */
+extern const struct section header_condition_section; /* settings_match.c: of a struct condition_settings */
+extern const char *const health_methods[];            /* by health_settings.method */
 
 #endif

@@ -64,7 +64,7 @@ static void query_check(struct conf_loader *loader, void *structure)
 static const struct row header_rows[] = {CONDITION_ROWS("field")};
 static const struct row query_rows[] = {CONDITION_ROWS("parameter")};
 
-static const struct section header_section = {
+const struct section header_condition_section = {
     .name = "headers",
     .size = sizeof(struct condition_settings),
     .rows = header_rows,
@@ -138,7 +138,8 @@ static const struct row match_rows[] = {
               "instead of path: a PCRE2 pattern for the whole path below the API's prefix; its named groups "
               "are parameters; tried when no path and no prefix matches"),
     MATCH(ROW_STRINGS, methods, .help = "GET, POST …; without it: all"),
-    MATCH(ROW_LIST, headers, .section = &header_section, .help = "what the request's header fields must be"),
+    MATCH(ROW_LIST, headers, .section = &header_condition_section,
+          .help = "what the request's header fields must be"),
     MATCH(ROW_LIST, query, .section = &query_section, .help = "what its query parameters must be, decoded"),
     MATCH(ROW_NUMBER, priority, .fallback = "0", .min = -1000000, .max = 1000000,
           .help = "among routes of the same path, and among all with a regex, the higher one is taken first"),

@@ -151,3 +151,25 @@ static void client_check(struct conf_loader *loader, void *structure)
 
 const struct section client_section = {
     .name = "client", .size = sizeof(struct client_settings), .rows = client_rows, .check = client_check};
+
+#define SHED(kind_, member, ...) ROW_(kind_, struct shed_settings, member, __VA_ARGS__)
+
+static const struct row shed_rows[] = {
+    SHED(ROW_DURATION, lag, .fallback = "0", .min = 0, .max = HOUR,
+         .help =
+             "how late a worker may come to what is ready to be done, on average over 100 ms; beyond it "
+             "requests "
+             "of `importance` low are refused (503), beyond twice as much the normal ones too; 0: no bound"),
+    SHED(ROW_SIZE, memory, .fallback = "0", .min = 0, .max = 1024 * GB,
+         .help = "how much memory a worker may have, without what is shared; beyond it requests of "
+                 "`importance` low "
+                 "are refused (503), from a quarter more on the normal ones too; 0: no bound"),
+    SHED(ROW_DURATION, hold, .fallback = "1s", .min = 10, .max = HOUR,
+         .help = "how long requests are refused at least; and they are until the lag is half of its bound, "
+                 "the memory "
+                 "nine tenths"),
+    ROW_END,
+};
+
+const struct section shed_section = {
+    .name = "shed", .size = sizeof(struct shed_settings), .rows = shed_rows, .shorthand = "lag"};

@@ -14,8 +14,6 @@
 
 #include "shared/base/clock.h"
 
-enum { BATCH = 512 };
-
 static void read_clocks(struct loop *loop)
 {
     loop->now = clock_monotonic_ns();
@@ -31,6 +29,7 @@ int loop_init(struct loop *loop, void *owner)
     loop->epoll = epoll;
     loop->owner = owner;
     loop->before_wait = NULL;
+    loop->on_turn = NULL;
     loop->stop = false;
     list_init(&loop->deferred);
     loop->free_later = NULL;
@@ -96,14 +95,27 @@ static int wait_ms(const struct loop *loop, int most)
     return most < 0 || timers < most ? timers : most;
 }
 
+static void tell_turn(struct loop *loop, uint64_t began, uint64_t slept_from, int timeout_ms, int count)
+{
+    struct loop_turn turn = {
+        .worked = slept_from - began, .slept = loop->now - slept_from, .full = count == LOOP_BATCH};
+    uint64_t meant = timeout_ms < 0 ? UINT64_MAX : (uint64_t)timeout_ms * NS_PER_MS;
+    turn.overslept = turn.slept > meant ? turn.slept - meant : 0;
+    loop->on_turn(loop, &turn);
+}
+
 void loop_turn(struct loop *loop, int timeout_ms)
 {
-    struct epoll_event batch[BATCH];
+    struct epoll_event batch[LOOP_BATCH];
     if (loop->before_wait)
         loop->before_wait(loop);
-    int count = epoll_wait(loop->epoll, batch, BATCH, wait_ms(loop, timeout_ms));
+    int wait = wait_ms(loop, timeout_ms);
+    uint64_t began = loop->now, slept_from = loop->on_turn ? clock_monotonic_ns() : 0;
+    int count = epoll_wait(loop->epoll, batch, LOOP_BATCH, wait);
     assert(count >= 0 || errno == EINTR);
     read_clocks(loop);
+    if (loop->on_turn && slept_from)
+        tell_turn(loop, began, slept_from, wait, count);
     for (int i = 0; i < count; i++) {
         struct source *source = batch[i].data.ptr;
         if (source->on_event)

@@ -28,6 +28,16 @@ struct deferred {
     void (*run)(struct deferred *deferred);
 };
 
+enum { LOOP_BATCH = 512 }; /* events of a turn */
+
+/* What is known of a turn when its events are there. ns. */
+struct loop_turn {
+    uint64_t worked;    /* of the last turn, from its events to its end */
+    uint64_t slept;     /* until there were events, or a timer was due, */
+    uint64_t overslept; /* and longer than the timer had it */
+    bool full;          /* a whole batch: there may be more */
+};
+
 struct loop {
     int epoll;
     uint64_t now;     /* monotonic, ns: read once a turn */
@@ -37,6 +47,9 @@ struct loop {
     struct list deferred;
     void *free_later;                       /* a chain through the first word of each */
     void (*before_wait)(struct loop *loop); /* once a turn, before sleeping; or NULL */
+    /* For who wants to know how late the loop is; or NULL. It costs a reading of the clock. */
+    void (*on_turn)(struct loop *loop, const struct loop_turn *turn);
+    void *turn_owner;
     void *owner;
     bool stop;
 };

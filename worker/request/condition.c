@@ -97,6 +97,15 @@ struct conditions conditions_compile(const struct match_settings *match, struct 
     };
 }
 
+struct conditions conditions_of_fields(const struct conf_list *list, const char *setting,
+                                       struct regex_set **regexes, struct arena *arena, struct errors *errors)
+{
+    return (struct conditions){
+        .headers = compile_list(list, setting, false, regexes, arena, errors),
+        .header_count = list->count,
+    };
+}
+
 static bool lists_equal(const struct condition *a, const struct condition *b, unsigned count)
 {
     for (unsigned i = 0; i < count; i++)

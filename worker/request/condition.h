@@ -35,6 +35,11 @@ enum condition_result {
 struct conditions conditions_compile(const struct match_settings *match, struct regex_set **regexes,
                                      struct arena *arena, struct errors *errors);
 
+/* The same of fields alone, for a policy. `setting` is what it calls the list. */
+struct conditions conditions_of_fields(const struct conf_list *list, const char *setting,
+                                       struct regex_set **regexes, struct arena *arena,
+                                       struct errors *errors);
+
 /* Whether they are the same, but for the order in which they were written. */
 bool conditions_equal(const struct conditions *a, const struct conditions *b);
 

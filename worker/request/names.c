@@ -230,6 +230,11 @@ VALUE(of_upstream_time)
     return request->upstream_ns ? seconds(request->upstream_ns, scratch) : nothing;
 }
 
+VALUE(of_fault)
+{
+    return str_of(request->fault);
+}
+
 VALUE(of_tries)
 {
     return number(request->tries, scratch);

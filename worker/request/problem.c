@@ -32,6 +32,7 @@ static void add_retry_after(struct request *request)
 void problem_render(struct request *request)
 {
     const struct problem_row *row = &problem_rows[request->problem];
+    unsigned status = request->problem_status ? request->problem_status : row->status;
     struct str detail = str_of(request->detail);
     size_t size = 256 + row->title.length + row->type.length + 6 * (detail.length + request->id.length);
     struct buf body = buf_on(arena_alloc(request->arena, size), size);
@@ -40,7 +41,7 @@ void problem_render(struct request *request)
     BUF_LITERAL(&body, "\",\"title\":\"");
     buf_json(&body, row->title);
     BUF_LITERAL(&body, "\",\"status\":");
-    buf_u64(&body, row->status);
+    buf_u64(&body, status);
     if (detail.length) {
         BUF_LITERAL(&body, ",\"detail\":\"");
         buf_json(&body, detail);
@@ -50,7 +51,7 @@ void problem_render(struct request *request)
     buf_json(&body, request->id);
     BUF_LITERAL(&body, "\"}\n");
     request->response = (struct response_head){0};
-    request_answer(request, row->status, STR("application/problem+json"), buf_str(&body));
+    request_answer(request, status, STR("application/problem+json"), buf_str(&body));
     if (request->problem == PROBLEM_METHOD_NOT_ALLOWED)
         request_add_field(request, STR("Allow"), request->match.allow);
     if (request->problem == PROBLEM_UPSTREAM_BUSY)

@@ -17,6 +17,9 @@
 
 struct breaking;
 
+/* Who is refused first when the worker is overloaded: see shed.h. */
+enum importance { IMPORTANCE_NORMAL, IMPORTANCE_LOW, IMPORTANCE_HIGH };
+
 enum request_state {
     REQUEST_HEAD,
     REQUEST_ROUTE,
@@ -73,6 +76,7 @@ struct request {
     bool aborted;
 
     enum problem problem;
+    unsigned problem_status; /* instead of the problem's own; 0: that */
     char *detail;
     uint64_t retry_after; /* seconds, for a problem's Retry-After; 0: none */
 
@@ -97,6 +101,9 @@ struct request {
     const char *endpoint;
     uint64_t upstream_ns;
     unsigned tries;
+
+    const char *fault; /* what was injected; NULL: nothing */
+    enum importance importance;
 };
 
 extern const struct exchange_events request_exchange_events;

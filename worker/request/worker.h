@@ -11,6 +11,7 @@
 #include "worker/loop/loop.h"
 #include "worker/net/net.h"
 #include "worker/request/policy.h"
+#include "worker/request/shed.h"
 
 struct cluster;
 struct request;
@@ -41,6 +42,7 @@ struct worker {
     uint64_t patterns_exceeded; /* requests for which a route's pattern would have taken too long */
     uint64_t exceeded_told;     /* ms: when the log last said so */
     struct log_seldom meter_said, meter_full_said;
+    struct shed shed;       /* whether it is overloaded */
     struct list background; /* struct background, the oldest first */
     /* Answers a request on the admin socket. Set by the keeper only. */
     enum verdict (*admin)(struct request *request);

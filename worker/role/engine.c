@@ -175,6 +175,11 @@ int engine_init(struct engine *engine, struct process *process)
     engine->handover.owner = engine;
     takeover_init(&engine->takeover, &engine->accepting, process->inbox);
     clusters_open(worker, engine->arena);
+    if (shedding_start(&engine->shedding, worker) < 0) {
+        member_failed(process, "shed.memory: the memory can't be seen: /proc/self/statm: %s",
+                      strerror(errno));
+        return -1;
+    }
     engine->member = (struct member){.on_go = on_go,
                                      .on_drain = on_drain,
                                      .on_stop = on_stop,
@@ -193,6 +198,7 @@ int engine_run(struct engine *engine)
     if (!engine->ready_later)
         member_ready(&engine->member);
     loop_run(&worker->loop);
+    shedding_end(&engine->shedding);
     if (engine->on_end)
         engine->on_end(engine);
     while (!list_empty(&worker->background))

@@ -6,6 +6,7 @@
 #include "worker/role/accepting.h"
 #include "worker/role/handover.h"
 #include "worker/role/process.h"
+#include "worker/role/shedding.h"
 #include "worker/role/takeover.h"
 
 struct engine {
@@ -16,6 +17,7 @@ struct engine {
     struct accepting accepting;
     struct handover handover; /* to newer workers */
     struct takeover takeover; /* from older ones */
+    struct shedding shedding;
     struct timer drain_deadline;
     uint64_t overrides_seen; /* the edition that was taken over */
     bool emptying;           /* draining, and nothing more is accepted: the last connection's end is ours */
