@@ -214,10 +214,10 @@ class Haproxy(Server):
 
 
 class Gatehouse(Server):
-    def __init__(self, folder, backend, name="gatehouse", routes=None, log="", workers=1):
+    def __init__(self, folder, backend, name="gatehouse", routes=None, log="", workers=1, upstream=""):
         super().__init__(name, folder)
         self.backend, self.routes, self.log, self.workers = backend, routes, log, workers
-        self.config = ""
+        self.config, self.upstream = "", upstream
         os.chmod(self.folder, 0o755)
 
     def targets(self):
@@ -234,10 +234,16 @@ class Gatehouse(Server):
             log = {{ error = "error.log"; {access} }};
             listeners = ( {{ listen = "127.0.0.1:{self.port}"; backlog = 8192; }} );
             upstreams = {{ backend = {{ endpoints = ( "127.0.0.1:{self.backend}" );
-                                       keepalive = {{ idle = 2048; idle_timeout = "1h"; }}; }}; }};
+                                       keepalive = {{ idle = 2048; idle_timeout = "1h"; }};
+                                       {self.upstream} }}; }};
             apis = ( {{ name = "bench"; routes = ( {routes} ); }} );
             """)
         return [GATEHOUSE, "run", "-f", "-c", self.config]
+
+
+# All that watches calls and may make another one.
+GUARDS = """breaker = { errors = 5; ratio = 0.5; }; ejection = { ratio = 50.0; };
+    retry = { attempts = 2; per_try = "5s"; };"""
 
 
 def routes_of(count):
