@@ -50,13 +50,16 @@ class Eject(Case):
         """The answers of `count` requests, over all workers."""
         return [gateway.get("/") for _ in range(count)]
 
-    def all_workers(self, gateway, count):
+    def all_workers(self, gateway):
         """Clients, so many that every worker has some: then a request on each is one for every worker."""
-        clients = [gateway.client() for _ in range(count)]
-        for client in clients:
-            self.addCleanup(client.close)
-        wait_until(lambda: all(process["connections"] for process in gateway.processes("worker")),
-                   "connections at every worker", 20)
+        clients = []
+
+        def more():
+            for _ in range(50):
+                clients.append(gateway.client())
+                self.addCleanup(clients[-1].close)
+            return all(process["connections"] for process in gateway.processes("worker"))
+        wait_until(more, "connections at every worker")
         return clients
 
     def numbers(self, clients):
@@ -69,7 +72,7 @@ class Eject(Case):
         services = self.services(4)
         services[2].fails = True
         gateway = self.start(services, 'ejection = { consecutive = 5; time = "600s"; max_time = "600s"; };', workers=4)
-        clients = self.all_workers(gateway, 200)
+        clients = self.all_workers(gateway)
         for client in clients:
             client.request("GET", "/")
         self.assertEqual(services[2].calls, 5)

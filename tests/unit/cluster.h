@@ -119,14 +119,16 @@ static inline void refuse(struct endpoint *endpoint)
     atomic_store(&endpoint->cell->refused_until, UINT64_MAX - 1);
 }
 
-/* Another worker has `count` calls in progress there. */
+/* Another worker has `count` calls in progress there, and had them a millisecond ago already. */
 static inline void set_load(struct endpoint *endpoint, uint32_t count)
 {
+    cluster->summed_at = 0;
     others_in_flight[endpoint->cell_index] = count;
 }
 
 static inline void add_load(struct endpoint *endpoint, int by)
 {
+    cluster->summed_at = 0;
     tally_add(&others_in_flight[endpoint->cell_index], by);
 }
 

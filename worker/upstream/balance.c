@@ -105,11 +105,12 @@ static struct endpoint *least(struct cluster *cluster, const struct choice *choi
     struct endpoint *best = NULL;
     int64_t total = 0;
     uint64_t best_load = 0, best_share = 0;
+    cluster_sum_loads(cluster);
     for (unsigned i = 0; i < cluster->count; i++) {
         struct endpoint *endpoint = &cluster->endpoints[i];
         if (!choice_allows(choice, endpoint))
             continue;
-        uint64_t share = endpoint_share(endpoint), load = endpoint_load(endpoint) + 1;
+        uint64_t share = endpoint_share(endpoint), load = endpoint_load_summed(endpoint) + 1;
         endpoint->current += (int64_t)share;
         total += (int64_t)share;
         uint64_t ours = load * best_share, theirs = best_load * share;

@@ -48,7 +48,7 @@ static struct endpoint *best_of(struct cluster *cluster, const struct choice *ch
         struct endpoint *endpoint = &cluster->endpoints[i];
         double u = ((double)(mix(choice->key ^ points[i].seed) >> 11) + 0.5) * 0x1p-53;
         if ((1 - u) * points[i].inverse >= least || !choice_allows(choice, endpoint) ||
-            (bound < INFINITY && endpoint_load(endpoint) >= bound * weight_of(endpoint)))
+            (bound < INFINITY && endpoint_load_summed(endpoint) >= bound * weight_of(endpoint)))
             continue;
         double score = -log(u) * points[i].inverse / endpoint_portion(endpoint);
         if (score < least) {
@@ -69,7 +69,7 @@ static double bound_of(struct cluster *cluster, const struct choice *choice, dou
         const struct endpoint *endpoint = &cluster->endpoints[i];
         if (choice_allows(choice, endpoint)) {
             weight += weight_of(endpoint);
-            active += endpoint_load(endpoint);
+            active += endpoint_load_summed(endpoint);
         }
     }
     return load * (double)(active + 1) / weight;
@@ -85,6 +85,8 @@ static struct endpoint *pick(struct cluster *cluster, const struct choice *choic
     uint32_t in_progress = best && load > 0 ? endpoint_load(best) : 0;
     if (in_progress == 0)
         return best;
+    cluster_sum_loads(cluster);
+    in_progress = endpoint_load_summed(best);
     double bound = bound_of(cluster, choice, load);
     return in_progress < bound * weight_of(best) ? best : best_of(cluster, choice, bound);
 }

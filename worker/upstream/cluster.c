@@ -129,6 +129,20 @@ void endpoint_observe(struct endpoint *endpoint, const struct observation *obser
         eject_observe(endpoint, observation);
 }
 
+/* --- what is in progress --- */
+
+void cluster_sum_loads(struct cluster *cluster)
+{
+    uint64_t now_ms = cluster->worker->loop.now_ms;
+    if (cluster->summed_at == now_ms)
+        return;
+    cluster->summed_at = now_ms;
+    for (unsigned i = 0; i < cluster->count; i++) {
+        struct endpoint *endpoint = &cluster->endpoints[i];
+        endpoint->others_active = endpoint_load(endpoint) - endpoint->active;
+    }
+}
+
 /* --- the next endpoint --- */
 
 void endpoint_refused(struct endpoint *endpoint)

@@ -31,6 +31,7 @@ struct endpoint {
     unsigned idle_count;
     unsigned active;             /* calls of this worker in progress, a connection each */
     unsigned cap;                /* of `active` */
+    uint32_t others_active;      /* calls of other processes, as of cluster->summed_at */
     unsigned cell_index;         /* in the zone of endpoints, */
     struct endpoint_cell *cell;  /* where the node keeps what it knows of the endpoint */
     _Atomic uint32_t *in_flight; /* this worker's share of its calls in progress there: as `active` */
@@ -65,6 +66,7 @@ struct cluster {
     const uint32_t *weights;    /* of each endpoint and those before it; NULL: they are all the same */
     struct hash_point *points;  /* balance_hash.c: of the endpoints */
     unsigned copies;            /* that mirrors have in flight to it */
+    uint64_t summed_at;         /* ms: when others_active was worked out */
     struct queue queue;
     struct client_timeouts timeouts;
     const struct breaking *breaking; /* NULL: it has no breaker */
@@ -180,10 +182,19 @@ static inline void endpoint_count(struct endpoint *endpoint, int by)
     tally_add(endpoint->in_flight, by);
 }
 
-/* Calls in progress of the whole node. */
+/* Calls in progress of the whole node. The sum over all processes: for a few endpoints. */
 static inline uint32_t endpoint_load(const struct endpoint *endpoint)
 {
     return cells_in_flight(endpoint->cluster->worker->shared->endpoints, endpoint->cell_index);
+}
+
+/* The same for all endpoints of a cluster, where one look at each would be dear: after cluster_sum_loads(), which sums what
+ * others have once a millisecond. */
+void cluster_sum_loads(struct cluster *cluster);
+
+static inline uint32_t endpoint_load_summed(const struct endpoint *endpoint)
+{
+    return endpoint->active + endpoint->others_active;
 }
 
 /* What part of its share the endpoint gets at present, as it came back lately: 0 < … ≤ 1. */
@@ -198,7 +209,10 @@ static inline double endpoint_portion(const struct endpoint *endpoint)
 enum { SHARE_ONE = 1024 };
 static inline uint32_t endpoint_share(const struct endpoint *endpoint)
 {
-    return (uint32_t)(endpoint->weight * (SHARE_ONE * endpoint_portion(endpoint)));
+    uint32_t whole = endpoint->weight * SHARE_ONE;
+    if (!endpoint->cluster->settings->slow_start)
+        return whole;
+    return (uint32_t)(whole * endpoint_slow_start(endpoint));
 }
 
 enum outcome {
