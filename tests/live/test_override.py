@@ -2,9 +2,10 @@
 import os
 import signal
 
-from gatehouse import Case, wait_until
+from gatehouse import Case, answer, wait_until
 
 RESPOND = '{ name = "a"; routes = ( { match = { path = "/"; }; respond = { status = 200; body = "one"; }; } ); }'
+PROXY = '{ name = "a"; routes = ( { match = { prefix = "/"; }; proxy = "u"; } ); }'
 
 
 class Override(Case):
@@ -61,3 +62,37 @@ class Override(Case):
         self.assertEqual(gateway.run("set", "log.level").status, 2)
         self.assertEqual(gateway.run("unset").status, 2)
         self.assertEqual(self.overrides(gateway), {})
+
+    def test_an_endpoint_is_drained_and_comes_back(self):
+        origins = [self.origin(lambda request, sock, name=name: answer(name)) for name in (b"a", b"b", b"c")]
+        texts = [origin.text for origin in origins]
+        for balance in ("round-robin", "least", "random", "p2c", 'hash"; hash = "${query.k}'):
+            with self.subTest(balance):
+                listed = ", ".join(f'"{text}"' for text in texts)
+                gateway = self.gateway(apis=PROXY, upstreams=f'u = {{ endpoints = ( {listed} ); balance = "{balance}"; }};')
+                ask = lambda: {gateway.get(f"/?k={number}").body for number in range(60)}
+                self.assertLessEqual(ask(), {b"a", b"b", b"c"})
+                self.run_ok(gateway, "set", f"upstreams.u.endpoints.{texts[1]}.weight", "0")
+                wait_until(lambda: b"b" not in ask(), "no request goes there")
+                states = {item["address"]: item["state"] for item in gateway.status()["upstreams"][0]["endpoints"]}
+                self.assertEqual(states[texts[1]], "drained")
+                gateway.replace(extra="max_connections = 1000;")
+                self.assertNotIn(b"b", ask())
+                for text in (texts[0], texts[2]):
+                    self.run_ok(gateway, "set", f"upstreams.u.endpoints.{text}.weight", "0")
+                wait_until(lambda: gateway.get("/").status == 503, "none is left")
+                self.problem(gateway.get("/"), 503, "drained")
+                for text in texts:
+                    self.run_ok(gateway, "unset", f"upstreams.u.endpoints.{text}.weight")
+                wait_until(lambda: b"b" in ask(), "it takes part again")
+                gateway.finish()
+
+    def test_the_only_endpoint(self):
+        origin = self.origin(lambda request, sock: answer(b"a"))
+        gateway = self.gateway(apis=PROXY, upstreams=f'u = {{ endpoints = ( "{origin.text}" ); }};')
+        name = f"upstreams.u.endpoints.{origin.text}.weight"
+        self.run_ok(gateway, "set", name, "0")
+        wait_until(lambda: gateway.get("/").status == 503, "it is drained")
+        self.assertEqual(gateway.run("set", name, "1001").status, 1)
+        self.run_ok(gateway, "set", name, "7")
+        wait_until(lambda: gateway.get("/").status == 200, "it is back")

@@ -15,7 +15,8 @@
 /* What a name stands for in this worker; found by a row. */
 struct target {
     const struct overridable *row;
-    struct endpoint *endpoint;
+    struct cluster *cluster;
+    const struct endpoint_settings *endpoint;
 };
 
 /* What may be changed: a row each. */
@@ -65,7 +66,63 @@ static void level_apply(struct worker *worker, const struct target *target, cons
     log_set_level((enum log_level)level_of(value));
 }
 
+/* --- upstreams.NAME.endpoints.ADDRESS.weight --- */
+
+enum { WEIGHT_MOST = 1000 };
+
+/* A name or an address may have dots: what is between is looked for, and not cut at them. */
+static bool weight_find(struct worker *worker, struct str name, struct target *target)
+{
+    static const struct str first = {"upstreams.", 10}, second = {".endpoints.", 11}, last = {".weight", 7};
+    const struct conf_list *upstreams = &worker->site->settings->upstreams;
+    if (!str_starts(name, first) || name.length < first.length + last.length ||
+        !str_eq(str_from(name, name.length - last.length), last))
+        return false;
+    struct str rest = {name.data + first.length, name.length - first.length - last.length};
+    for (unsigned i = 0; i < upstreams->count; i++) {
+        const struct upstream_settings *upstream = upstreams->items[i];
+        struct str of = str_of(upstream->name);
+        if (!str_starts(rest, of) || !str_starts(str_from(rest, of.length), second))
+            continue;
+        struct str address = str_from(rest, of.length + second.length);
+        for (unsigned j = 0; j < upstream->endpoints.count; j++) {
+            target->cluster = &worker->clusters[i];
+            target->endpoint = upstream->endpoints.items[j];
+            if (str_eq(address, str_of(target->endpoint->text)))
+                return true;
+        }
+    }
+    return false;
+}
+
+static void weight_configured(const struct worker *worker, const struct target *target,
+                              char out[OVERRIDE_VALUE])
+{
+    (void)worker;
+    snprintf(out, OVERRIDE_VALUE, "%" PRId64, target->endpoint->weight);
+}
+
+static int weight_of(const char *value)
+{
+    char *end;
+    long weight = strtol(value, &end, 10);
+    return value[0] >= '0' && value[0] <= '9' && *end == 0 && weight <= WEIGHT_MOST ? (int)weight : -1;
+}
+
+static bool weight_check(const char *value, const char **why)
+{
+    *why = "is no weight (0, which drains the endpoint, to 1000)";
+    return weight_of(value) >= 0;
+}
+
+static void weight_apply(struct worker *worker, const struct target *target, const char *value)
+{
+    (void)worker;
+    cluster_set_weight(target->cluster, target->endpoint, weight_of(value));
+}
+
 static const struct overridable rows[] = {
+    {"upstreams.NAME.endpoints.ADDRESS.weight", weight_find, weight_configured, weight_check, weight_apply},
     {"log.level", level_find, level_configured, level_check, level_apply},
 };
 enum { ROWS = sizeof rows / sizeof rows[0] };
@@ -85,7 +142,13 @@ static bool find(struct worker *worker, struct str name, struct target *target)
 /* As the configuration has it: what is no longer changed is so again. */
 static void reset(struct worker *worker)
 {
+    const struct conf_list *upstreams = &worker->site->settings->upstreams;
     log_set_level((enum log_level)worker->site->settings->log.level);
+    for (unsigned i = 0; i < upstreams->count; i++) {
+        const struct upstream_settings *upstream = upstreams->items[i];
+        for (unsigned j = 0; j < upstream->endpoints.count; j++)
+            cluster_set_weight(&worker->clusters[i], upstream->endpoints.items[j], -1);
+    }
 }
 
 /* All of them, malloc()ed; `*count` -1: they are changing just now. */

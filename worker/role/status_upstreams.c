@@ -16,6 +16,8 @@ static uint64_t load(const _Atomic uint64_t *word)
 /* In a word what calls come of it. */
 static const char *state_of(const struct endpoint *endpoint, uint64_t now_ms)
 {
+    if (!endpoint_is_open(endpoint))
+        return "drained";
     if (endpoint->cluster->settings->health && health_is_down(endpoint->cell, now_ms))
         return "down";
     if (!endpoint_is_fit(endpoint, now_ms))

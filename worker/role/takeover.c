@@ -129,7 +129,8 @@ static void on_predecessor(struct source *source, uint32_t events)
         return;
     if (got > 0 && obey(predecessor, message, fds, fd_count))
         return;
-    if (got != 0)
+    /* One that exits with our welcome unread resets the connection. */
+    if (got > 0 || (got < 0 && errno != ECONNRESET))
         log_warning("an older process told what is no hand-off: it keeps its connections");
     part(predecessor);
 }

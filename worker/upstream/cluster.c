@@ -181,7 +181,7 @@ unsigned cluster_fit(const struct cluster *cluster)
 {
     unsigned count = 0;
     for (unsigned i = 0; i < cluster->count; i++)
-        count += endpoint_is_there(&cluster->endpoints[i]) &&
+        count += endpoint_is_open(&cluster->endpoints[i]) &&
                  endpoint_is_fit(&cluster->endpoints[i], cluster->worker->loop.now_ms);
     return count;
 }
@@ -201,7 +201,7 @@ static bool any_busy(const struct cluster *cluster, const struct choice *choice)
 static enum picked pick_only(struct endpoint *endpoint, const struct choice *choice, struct endpoint **picked)
 {
     const struct cluster *cluster = endpoint->cluster;
-    if (choice->tried_count ||
+    if (choice->tried_count || !endpoint_is_open(endpoint) ||
         (!cluster->settings->panic && !endpoint_is_fit(endpoint, cluster->worker->loop.now_ms)))
         return PICKED_NONE;
     if (endpoint->active >= endpoint->cap)
@@ -273,8 +273,8 @@ static void sum_weights(struct cluster *cluster)
     bool alike = true;
     for (unsigned i = 0; i < cluster->count; i++) {
         const struct endpoint *endpoint = &cluster->endpoints[i];
-        alike = alike && endpoint_is_there(endpoint) && endpoint->weight == cluster->endpoints[0].weight;
-        cluster->sums[i] = total += endpoint_is_there(endpoint) ? endpoint->weight : 0;
+        alike = alike && endpoint_is_open(endpoint) && endpoint->weight == cluster->endpoints[0].weight;
+        cluster->sums[i] = total += endpoint_is_open(endpoint) ? endpoint->weight : 0;
     }
     cluster->weights = alike ? NULL : cluster->sums;
 }
@@ -284,6 +284,29 @@ void cluster_weigh(struct cluster *cluster)
     sum_weights(cluster);
     if (cluster->balancer->weigh)
         cluster->balancer->weigh(cluster);
+}
+
+void cluster_set_weight(struct cluster *cluster, const struct endpoint_settings *settings, int weight)
+{
+    bool changed = false;
+    for (unsigned i = 0; i < cluster->count; i++) {
+        struct endpoint *endpoint = &cluster->endpoints[i];
+        unsigned base = weight < 0 ? (unsigned)settings->weight : (unsigned)weight;
+        if (endpoint->settings != settings || endpoint->base == base)
+            continue;
+        endpoint->base = base;
+        changed = true;
+        if (!settings->host) {
+            endpoint->weight = base;
+            endpoint->tier = base ? 0 : TIER_DRAINED;
+        }
+    }
+    if (!changed)
+        return;
+    if (settings->host)
+        places_reweigh(cluster);
+    cluster_weigh(cluster);
+    queue_wake(&cluster->queue, &cluster->worker->loop);
 }
 
 /* The zones of shared memory, and this process's counters in them. */
@@ -357,7 +380,7 @@ static void open_endpoint(struct endpoint *endpoint, struct cluster *cluster,
     endpoint->text = settings->text;
     endpoint->address = settings->host ? NULL : &settings->address;
     endpoint->tier = settings->host ? TIER_VACANT : 0;
-    endpoint->weight = (unsigned)settings->weight;
+    endpoint->base = endpoint->weight = (unsigned)settings->weight;
     endpoint->cap = most ? (unsigned)most : UINT_MAX;
     list_init(&endpoint->idle);
     endpoint_reset(endpoint);

@@ -25,7 +25,7 @@ struct endpoint {
     const struct endpoint_settings *settings; /* of a place: those of its name */
     const struct address *address;            /* of a place: as it is or was there; NULL: never was one */
     const char *text;                         /* the address as it stands in logs */
-    unsigned tier;                            /* TIER_VACANT, or how many priorities are before its own */
+    unsigned tier;                            /* TIER_…, or how many priorities are before its own */
     uint16_t priority;                        /* of an SRV record */
     struct list idle;                         /* connections, the one used last first */
     unsigned idle_count;
@@ -35,7 +35,8 @@ struct endpoint {
     unsigned cell_index;         /* in the zone of endpoints, */
     struct endpoint_cell *cell;  /* where the node keeps what it knows of the endpoint */
     _Atomic uint32_t *in_flight; /* this worker's share of its calls in progress there: as `active` */
-    unsigned weight;             /* 1 … 1000, times that of an SRV record */
+    unsigned base;               /* 1 … 1000, as configured or set; 0: drained, it gets no calls any more */
+    unsigned weight;             /* that, times that of an SRV record */
     int64_t current;             /* smooth weighted round-robin */
     /* In the cell, or a word that is always 0 when the upstream has no health or ejection: what the cell says is then of
      * settings that are no more. */
@@ -45,7 +46,10 @@ struct endpoint {
     const struct probe *probe; /* in the keeper; NULL: it isn't probed */
 };
 
-enum { TIER_VACANT = 1 << 30 }; /* a place without an address */
+enum {
+    TIER_DRAINED = 1 << 29, /* its weight was set to 0 */
+    TIER_VACANT = 1 << 30,  /* a place without an address */
+};
 
 struct cluster {
     struct worker *worker;
@@ -149,6 +153,12 @@ static inline bool endpoint_is_there(const struct endpoint *endpoint)
     return endpoint->tier != TIER_VACANT;
 }
 
+/* Whether calls may go to it at all. */
+static inline bool endpoint_is_open(const struct endpoint *endpoint)
+{
+    return endpoint->tier < TIER_DRAINED;
+}
+
 /* Where it is; NULL: it isn't there. Who has a call to it already uses its `address`. */
 static inline const struct address *endpoint_address(const struct endpoint *endpoint)
 {
@@ -168,6 +178,9 @@ void endpoint_close_idle(struct endpoint *endpoint);
 
 /* Why there is no endpoint to try, in words, in `arena`. */
 const char *cluster_lacks(const struct cluster *cluster, struct arena *arena);
+
+/* The weight of an endpoint of the settings, or of each place of a name: 0 drains it; -1: as configured. */
+void cluster_set_weight(struct cluster *cluster, const struct endpoint_settings *settings, int weight);
 
 /* Weights, or who is there, have changed. */
 void cluster_weigh(struct cluster *cluster);

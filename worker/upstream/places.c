@@ -60,7 +60,7 @@ static void set_address(struct endpoint *endpoint, struct place *place, const st
 
 static void set_share(struct endpoint *endpoint, const struct name_address *from)
 {
-    uint64_t weight = (uint64_t)endpoint->settings->weight * (from->weight ? from->weight : 1);
+    uint64_t weight = (uint64_t)endpoint->base * (from->weight ? from->weight : 1);
     endpoint->weight = (unsigned)(weight < WEIGHT_MOST ? weight : WEIGHT_MOST);
     endpoint->priority = from->priority;
 }
@@ -97,7 +97,7 @@ static void number_tiers(struct cluster *cluster)
     uint16_t found[UPSTREAM_PLACES] = {0};
     unsigned count = 0, kinds = 0;
     for (unsigned i = 0; i < cluster->count; i++)
-        if (endpoint_is_there(&cluster->endpoints[i]))
+        if (endpoint_is_there(&cluster->endpoints[i]) && cluster->endpoints[i].base)
             found[count++] = cluster->endpoints[i].priority;
     qsort(found, count, sizeof *found, by_priority);
     for (unsigned i = 0; i < count; i++)
@@ -107,6 +107,10 @@ static void number_tiers(struct cluster *cluster)
         struct endpoint *endpoint = &cluster->endpoints[i];
         if (!endpoint_is_there(endpoint))
             continue;
+        if (!endpoint->base) {
+            endpoint->tier = TIER_DRAINED;
+            continue;
+        }
         const uint16_t *at = bsearch(&endpoint->priority, found, kinds, sizeof *found, by_priority);
         endpoint->tier = (unsigned)(at - found);
     }
@@ -127,6 +131,17 @@ static bool update_name(struct cluster_name *name)
     for (unsigned i = 0; i < name->count; i++)
         name->waits |= update_place(&name->endpoints[i], &name->places[i], &name->list.at[i]);
     return true;
+}
+
+void places_reweigh(struct cluster *cluster)
+{
+    for (unsigned i = 0; i < cluster->name_count; i++) {
+        struct cluster_name *name = &cluster->names[i];
+        for (unsigned j = 0; j < name->count; j++)
+            if (endpoint_is_there(&name->endpoints[j]))
+                set_share(&name->endpoints[j], &name->places[j].from);
+    }
+    number_tiers(cluster);
 }
 
 void places_update(struct cluster *cluster)
@@ -155,5 +170,8 @@ const char *cluster_lacks(const struct cluster *cluster, struct arena *arena)
         if (name->list.count == 0)
             return arena_printf(arena, "%s %s", name->settings->text, name_failure_text(name->list.failure));
     }
-    return "none of its endpoints is healthy";
+    for (unsigned i = 0; i < cluster->count; i++)
+        if (endpoint_is_open(&cluster->endpoints[i]))
+            return "none of its endpoints is healthy";
+    return "all of its endpoints are drained (their weight was set to 0)";
 }

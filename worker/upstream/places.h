@@ -32,6 +32,9 @@ void places_open(struct cluster *cluster, const uint32_t *first, struct arena *a
 /* Brings the cluster up to what is published. */
 void places_update(struct cluster *cluster);
 
+/* The weights of names were set. */
+void places_reweigh(struct cluster *cluster);
+
 /* Once a turn of the loop: all clusters of the worker. */
 void places_turn(struct worker *worker);
 
