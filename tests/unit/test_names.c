@@ -170,7 +170,7 @@ static void assert_places(const char *expected)
     char text[256] = "";
     for (unsigned i = 0; i < 4; i++)
         snprintf(text + strlen(text), sizeof text - strlen(text), "%s%u", i ? " " : "",
-                 list.at[i].family == NAME_VACANT ? 0 : list.at[i].ip[3]);
+                 list.at[i].family == NAME_VACANT ? 0u : list.at[i].ip[3]);
     assert_string_equal(text, expected);
 }
 
