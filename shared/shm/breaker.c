@@ -244,10 +244,10 @@ enum breaker_cause breaker_bad(struct breaker_cell *cell, const struct breaker_r
     }
 }
 
-void breaker_give_back(struct breaker_cell *cell, uint64_t ticket, uint64_t now_ms)
+void breaker_give_back(struct breaker_cell *cell, uint64_t ticket, uint64_t at_ms)
 {
     uint64_t word = ticket;
-    swap(cell, &word, pack(BREAKER_OPEN, unpack(ticket).level, 0, now_ms));
+    swap(cell, &word, pack(BREAKER_OPEN, unpack(ticket).level, 0, at_ms));
 }
 
 void breaker_release(struct breaker_cell *cell, unsigned slot)

@@ -84,8 +84,8 @@ enum breaker_cause { BREAKER_STAYS, BREAKER_BY_ERRORS, BREAKER_BY_RATIO, BREAKER
 enum breaker_cause breaker_bad(struct breaker_cell *cell, const struct breaker_rules *rules, uint64_t now_ms,
                                const struct breaker_result *result, uint64_t *open_ms);
 
-/* The probe ended without a judgement: the next call is the probe. */
-void breaker_give_back(struct breaker_cell *cell, uint64_t ticket, uint64_t now_ms);
+/* The probe ended without a judgement: the next call at `at_ms` or later is the probe. */
+void breaker_give_back(struct breaker_cell *cell, uint64_t ticket, uint64_t at_ms);
 
 /* The process of `slot` is dead: likewise, if it had the probe. */
 void breaker_release(struct breaker_cell *cell, unsigned slot);

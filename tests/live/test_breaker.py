@@ -256,11 +256,44 @@ class Breaker(Case):
             {{ name = "other"; match = {{ path = "/other"; }}; proxy = "origin"; }} ); }}'''
         gateway = self.start("errors = 100; " + LONG, apis=apis)
         self.ask(gateway, 2, "/own")
-        gateway.wait_error("route a/own: the breaker opened")
+        gateway.wait_error("route a/own: the breaker opened for 600000 ms: 2 failures in a row")
         self.problem(self.ask(gateway, 1, "/own")[0], 503)
         self.assertEqual(self.ask(gateway, 1, "/other")[0].status, 500)
         self.assertEqual([(breaker["route"], breaker["state"]) for breaker in gateway.status()["route_breakers"]],
                          [("a/own", "open")])
+
+    def test_of_routes_with_the_same_path(self):
+        apis = f'''{{ name = "a"; breaker = {{ errors = 2; {LONG} }}; routes = (
+            {{ match = {{ path = "/x"; methods = [ "GET" ]; }}; proxy = "origin"; }},
+            {{ match = {{ path = "/x"; methods = [ "PUT" ]; }}; proxy = "origin"; }} ); }}'''
+        gateway = self.start("errors = 100; " + LONG, apis=apis)
+        self.ask(gateway, 2, "/x", method="PUT")
+        gateway.wait_error("route a//x#2: the breaker opened")
+        self.problem(self.ask(gateway, 1, "/x", method="PUT")[0], 503)
+        self.assertEqual(self.ask(gateway, 1, "/x")[0].status, 500)
+
+    def test_a_probe_that_is_not_sent_is_given_back(self):
+        """The only connection that the upstream may have is in use when the probe's time has come."""
+        apis = f'''{{ name = "a"; routes = (
+            {{ name = "own"; match = {{ path = "/own"; }}; proxy = "origin"; breaker = {{ errors = 2; {FAST} }}; }},
+            {{ match = {{ path = "/other"; }}; proxy = "origin"; }} ); }}'''
+        gateway = self.start("errors = 100;", "max_connections = 1; queue = 0;", apis=apis, workers=1)
+
+        def own():
+            return gateway.status()["route_breakers"][0]
+        self.ask(gateway, 2, "/own")
+        wait_until(lambda: own()["state"] == "open" and own()["left_ms"] == 0, "time is up")
+        self.switch.status, self.switch.held = "200 OK", True
+        with gateway.client() as client:
+            client.send_head("GET", "/other")
+            self.peer.wait(lambda peer: peer.requests[-1].target == "/other")
+            self.assertEqual(self.problem(self.ask(gateway, 1, "/own")[0], 503)["type"], "urn:gatehouse:problem:upstream-busy")
+            self.assertEqual(own()["state"], "open")
+            self.assertGreater(own()["left_ms"], 0)  # not at once again
+            self.switch.held = False
+            self.switch.free.set()
+            self.assertEqual(client.answer().status, 200)
+        wait_until(lambda: get(gateway.port, "/own").status == 200, "closed")
 
     def test_mistakes_are_told(self):
         for breaker, says in (("errors = 0;", "nothing would ever open it"),

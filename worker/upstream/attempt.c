@@ -200,7 +200,10 @@ static enum picked pick(struct call *call, struct endpoint **endpoint)
 static bool none_left(struct call *call)
 {
     if (!call->connects) {
-        call_fail(call, CALL_UNAVAILABLE, cluster_lacks(call->cluster, call->arena));
+        const char *detail = cluster_lacks(call->cluster, call->arena);
+        if (call->ticket) /* of the probe it says enough; others aren't made to count */
+            call_judge(call, 0, detail, 0);
+        call_fail(call, CALL_UNAVAILABLE, detail);
         return false;
     }
     call_judge(call, 0, call->detail, 0);

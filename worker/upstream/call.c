@@ -11,7 +11,11 @@
 #include "worker/upstream/call_state.h"
 #include "worker/upstream/hedge.h"
 
-enum { DROPPED_MOST = 65536 }; /* of an answer that isn't wanted: read to keep its connection */
+enum {
+    DROPPED_MOST = 65536,  /* of an answer that isn't wanted: read to keep its connection */
+    PROBE_AGAIN_MS = 1000, /* after a probe that got to no endpoint, by no fault of theirs */
+    COME_AGAIN_MS = 1000,  /* where nothing better is known */
+};
 
 static struct timers *timers_of(const struct call *call)
 {
@@ -160,6 +164,11 @@ void call_fail(struct call *call, enum call_failure failure, const char *detail)
         second_failed(call);
         return;
     }
+    if (call->ticket) { /* who comes at once would meet the same */
+        breaker_give_back(breaking_cell(call->cluster->worker, call->breaking), call->ticket,
+                          call->cluster->worker->loop.now_ms + PROBE_AGAIN_MS);
+        call->ticket = 0;
+    }
     if (failure != CALL_BROKEN && failure != CALL_LIMITED)
         stat_add(stats,
                  failure == CALL_TIMEOUT ? STAT_UPSTREAM_TIMEOUTS
@@ -182,7 +191,7 @@ static void on_again(struct timer *timer)
     call->attempt++;
     call->connects = 0;
     if (call->breaking && !breaker_passes(breaking_cell(worker, call->breaking))) {
-        call->retry_ms = 1000;
+        call->retry_ms = COME_AGAIN_MS;
         call_fail(call, CALL_BROKEN, "its breaker opened before another try was made");
         return;
     }
@@ -265,7 +274,6 @@ static void on_total(struct timer *timer)
 /* Whether the upstream is to get the call at all. False: it failed, and the owner knows. */
 static bool admit(struct call *call)
 {
-    enum { COME_AGAIN_MS = 1000 };
     struct cluster *cluster = call->cluster;
     struct worker *worker = cluster->worker;
     tally_add(cluster->in_flight, 1);
