@@ -293,7 +293,6 @@ static bool admit(struct call *call)
         call_fail(call, CALL_BROKEN, "its breaker is open, as requests failed lately");
         return false;
     }
-    call->probing = call->ticket != 0;
     return true;
 }
 

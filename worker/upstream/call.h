@@ -81,7 +81,6 @@ struct call {
     bool queued;
     bool paused;
     bool counted;   /* among the cluster's in_flight */
-    bool probing;   /* it is, or was, the breaker's probe */
     bool resting;   /* between two attempts: `again` is set */
     bool try_timed; /* `try_end` is set */
     bool hedge_set; /* `hedge_at` is set */

@@ -9,7 +9,7 @@
 /* Whether the present state of the call allows a second try. */
 static bool allowed(const struct call *call)
 {
-    if (call->answered || call->probing || call->hedge || call->outlived || !call->client || call->asking)
+    if (call->answered || call->hedge || call->outlived || !call->client || call->asking)
         return false;
     if (call->body && (!call->replay || call->replay->lost || !call->replay->last))
         return false;
@@ -35,8 +35,7 @@ void hedge_arm(struct call *call)
 {
     const struct retrying *retrying = call->retrying;
     struct loop *loop = &call->cluster->worker->loop;
-    if (call->primary || call->attempt || call->hedge_set || call->probing ||
-        !(retrying->methods >> call->method & 1))
+    if (call->primary || call->attempt || call->hedge_set || !(retrying->methods >> call->method & 1))
         return;
     uint64_t ms = retrying->hedge_delay;
     if (!ms) {

@@ -128,7 +128,7 @@ static bool may_go(struct call *call, uint64_t least_ms, uint64_t *delay_ms)
 {
     const struct loop *loop = &call->cluster->worker->loop;
     const struct retrying *retrying = call->retrying;
-    if (call->attempt + 1 >= retrying->attempts || call->probing || !retry_can_replay(call))
+    if (call->attempt + 1 >= retrying->attempts || !retry_can_replay(call))
         return false;
     if (call->breaking && !breaker_passes(breaking_cell(call->cluster->worker, call->breaking)))
         return false;
