@@ -159,6 +159,83 @@ class Same(Installed):
         self.upgrade(gateway)
         wait_until(lambda: gateway.get("/").body == b"two", "the new answer")
 
+    def test_by_a_symbolic_link(self):
+        """What the name leads to now, not what it led to."""
+        for version in ("1", "2"):
+            os.mkdir(os.path.join(self.folder, version))
+            shutil.copy(PROGRAM, os.path.join(self.folder, version, "gatehouse"))
+        os.unlink(self.program_path)
+        os.symlink("../1/gatehouse", self.program_path)
+        gateway = self.installed(apis=respond("one"))
+        self.assertEqual(os.readlink(f"/proc/{gateway.pid}/exe"), os.path.join(self.folder, "1", "gatehouse"))
+        os.unlink(self.program_path)
+        os.symlink("../2/gatehouse", self.program_path)
+        self.upgrade(gateway)
+        self.assertEqual(os.readlink(f"/proc/{gateway.pid}/exe"), os.path.join(self.folder, "2", "gatehouse"))
+
+    def test_by_the_path(self):
+        gateway = Gateway(self.folder, apis=respond("one"))
+        process = subprocess.Popen(
+            ["gatehouse", "-f", "-c", os.path.basename(gateway.config)], stdin=subprocess.DEVNULL, cwd=self.folder,
+            env={**os.environ, "PATH": "/nowhere:sbin:" + os.environ["PATH"]}, executable=self.program_path)
+        try:
+            wait_until(lambda: process.poll() is not None or gateway.status(), "a status")
+            gateway.pid = process.pid
+            shutil.copy(PROGRAM, self.program_path + ".other")
+            os.rename(self.program_path + ".other", self.program_path)
+            self.upgrade(gateway)
+            self.assertEqual(os.readlink(f"/proc/{process.pid}/exe"), self.program_path)
+            process.terminate()
+            self.assertEqual(process.wait(DEADLINE), 0)
+        finally:
+            process.kill()
+
+    def test_a_reload_meanwhile(self):
+        """The configuration is read anew in any case; both are told."""
+        gate = os.path.join(self.folder, "gate")
+        os.mkfifo(gate)
+        real = os.path.join(self.folder, "real")
+        shutil.copy(PROGRAM, real)
+        gateway = self.installed(apis=respond("one"))
+        self.script(f"echo > {gate}", f"read line < {gate}", f'exec {real} "$@"')
+        done = {}
+
+        def order(name):
+            done[name] = gateway.run(name)
+
+        upgrade = threading.Thread(target=order, args=("upgrade",))
+        upgrade.start()
+        with open(gate, encoding="utf-8") as file:  # the trial has begun
+            file.read()
+        gateway.write(apis=respond("two"))
+        reload = threading.Thread(target=order, args=("reload",))
+        reload.start()
+        before = len(children(gateway.pid))
+        wait_until(lambda: self.control_clients(gateway) == 2, "the order to reload")
+        self.assertEqual(len(children(gateway.pid)), before)
+        for again in (False, True):  # the trial, then the upgrade
+            if again:
+                with open(gate, encoding="utf-8") as file:
+                    file.read()
+            with open(gate, "w", encoding="utf-8") as file:
+                file.write("go\n")
+        upgrade.join(DEADLINE)
+        reload.join(DEADLINE)
+        for name, outcome in done.items():
+            self.assertEqual(outcome.status, 0, f"{name}: {outcome}{gateway.said()}")
+        self.assertIn("generation 2 serves", done["reload"].text)
+        wait_until(lambda: gateway.get("/").body == b"two", "the new answer")
+
+    def control_clients(self, gateway):
+        """Connections to the control socket that the master has accepted."""
+        with open("/proc/net/unix", encoding="utf-8") as file:
+            inodes = {line.split()[6] for line in file if line.rstrip().endswith(gateway.control)}
+        held = set()
+        for name in os.listdir(f"/proc/{gateway.pid}/fd"):
+            found = re.match(r"socket:\[(\d+)\]", os.readlink(f"/proc/{gateway.pid}/fd/{name}"))
+            held |= {found.group(1)} if found else set()
+        return len(inodes & held) - 1  # the socket itself
+
     def test_in_the_background(self):
         gateway = Gateway(self.folder, apis=respond("one"), program=self.program_path)
         done = gateway.run("run")
