@@ -1,5 +1,6 @@
 """At a reload the clients' idle connections go on in the new workers: none is closed, none is served by two."""
 import os
+import random
 import select
 import threading
 
@@ -14,6 +15,10 @@ MANY = 16 if UNDER else 64
 def respond(body):
     return ('{ name = "a"; routes = ( { match = { path = "/"; }; respond = { status = 200; body = "%s"; }; } ); }'
             % body)
+
+
+def echo(request, sock):
+    return answer(request.target.encode())
 
 
 class Handoff(Case):
@@ -96,6 +101,53 @@ class Handoff(Case):
         self.assertGreater(result["requests"], 100)
         self.assertEqual(result["errors"], 0, f"{count} reloads: {result['text']}{gateway.said()}")
         self.assertEqual(accepted, usual, f"connections that were accepted in {count} reloads")
+
+    @limit(120)
+    def test_clients_of_all_kinds_over_many_reloads(self):
+        """Heads in pieces, several requests at once, bodies, pauses: each connection lasts, each answer is that of its request."""
+        gateway = self.gateway(apis=PROXY, upstreams=f'origin = {{ endpoints = ( "{self.origin(echo).text}" ); }};')
+        over, wrong, counts = threading.Event(), [], []
+
+        def converse(number):
+            dice, count = random.Random(number), 0
+            with gateway.client() as client:
+                while not over.is_set() and not wrong:
+                    targets = [f"/{number}/{count + i}" for i in range(dice.choice((1, 1, 1, 3)))]
+                    body = b"x" * dice.choice((0, 0, 10, 30000))
+                    data = b"".join(b"POST %s HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n%s"
+                                    % (target.encode(), len(body), body) for target in targets)
+                    cuts = sorted(dice.randrange(len(data)) for _ in range(dice.choice((0, 0, 1, 3))))
+                    for begin, end in zip([0, *cuts], [*cuts, len(data)]):
+                        client.send(data[begin:end])
+                        if dice.random() < 0.3:
+                            select.select([], [], [], 0.01)
+                    for target in targets:
+                        got = client.answer()
+                        if got is None or (got.status, got.body, got.get("Connection")) != (200, target.encode(), None):
+                            wrong.append((target, got))
+                    count += len(targets)
+            counts.append(count)
+
+        def guarded(number):
+            try:
+                converse(number)
+            except (OSError, EOFError) as error:
+                wrong.append((number, repr(error)))
+
+        threads = [threading.Thread(target=guarded, args=(number,)) for number in range(32)]
+        before = self.stat(gateway, "connections")
+        for thread in threads:
+            thread.start()
+        for _ in range(20):
+            gateway.reload()
+            select.select([], [], [], 0.1)
+        over.set()
+        for thread in threads:
+            thread.join(DEADLINE)
+        self.assertEqual(wrong, [], gateway.said())
+        self.assertGreater(min(counts), 0)
+        self.assertEqual(self.stat(gateway, "connections") - before, len(threads) + 1)
+        self.assertGreater(self.stat(gateway, "taken_over"), len(threads))
 
     def test_a_half_head(self):
         gateway = self.gateway(apis=respond("one"), extra=PATIENT)

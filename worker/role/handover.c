@@ -21,6 +21,8 @@ enum {
     COUNT_MOST = HANDOFF_BATCH_MAX * CHANNEL_FDS,
 };
 
+_Static_assert(CHANNEL_FDS <= 16, "a connection remembers who refused it in 16 bits");
+
 struct successor {
     struct source source; /* our end of the pair; fd -1: none. First: see loop_free_later() */
     struct list link;
@@ -451,7 +453,7 @@ static void on_pump(struct deferred *deferred)
 {
     struct handover *handover = CONTAINER_OF(deferred, struct handover, pump);
     struct worker *worker = worker_of(handover);
-    if (!handover->gives)
+    if (!handover->gives || !accepting_count(handover->accepting))
         return;
     net_flush(&worker->net); /* its buffer is ours now */
     LIST_EACH(link, &handover->successors)
