@@ -6,7 +6,7 @@ import signal
 import socket
 import threading
 
-from gatehouse import Case, Load, answer, no_more_descriptors, read_stat, wait_until
+from gatehouse import Case, Load, answer, free_port, get, no_more_descriptors, read_stat, wait_until
 from pair import ALL
 
 
@@ -366,7 +366,7 @@ class Balance(Case):
         held = self.ask(gateway, "/held")
         wait_until(lambda: gate.order, "the held one")
         waiting = self.ask_queued(gateway, "/1", "/2")
-        gateway.reload(upstreams=f'origin = {{ endpoints = ( "{origin.text}" ); }};')
+        gateway.replace(upstreams=f'origin = {{ endpoints = ( "{origin.text}" ); }};')
         new = self.ask(gateway, "/new")
         wait_until(lambda: gate.order == ["/held", "/new"], "the new worker has caps of its own")
         gate.let(4)
@@ -388,7 +388,9 @@ class Balance(Case):
         held = self.ask(gateway, "/held")[0]
         wait_until(lambda: gate.order[2:] == ["/held"], "the held one")
         slow, leaving = self.ask_queued(gateway, "/slow", "/leaving")
-        gateway.reload()
+        # Where the next generation has another listener, connections stay where they are.
+        port = free_port()
+        gateway.reload(listeners=f'{{ listen = "127.0.0.1:{port}"; }}')
         late[0].send_head("GET", "/late")
         wait_until(lambda: self.stat(gateway, "upstream_queued") == 3, "it waits in the old worker")
         self.problem(late[1].request("GET", "/full"), 503, "queue is full")
@@ -404,7 +406,7 @@ class Balance(Case):
         wait_until(lambda: not any(process["pid"] in before for process in gateway.processes(states=None)),
                    "the old worker to end")
         gate.let()
-        self.assertEqual(gateway.get("/new").body, b"/new")
+        self.assertEqual(get(port, "/new").body, b"/new")
 
     def test_stop_cuts_who_waits(self):
         gate = Gate()
