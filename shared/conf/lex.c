@@ -169,10 +169,10 @@ static void lex_include(struct lexer *lexer)
     struct origin here = lex_here(lexer);
     struct str rest = {lexer->at, (size_t)(lexer->end - lexer->at)};
     size_t word = sizeof("@include") - 1;
-    if (str_starts(rest, STR("@include")))
-        while (word < rest.length && (rest.data[word] == ' ' || rest.data[word] == '\t'))
-            word++;
-    if (word == rest.length || rest.data[word] != '"') {
+    bool is_include = str_starts(rest, STR("@include"));
+    while (is_include && word < rest.length && (rest.data[word] == ' ' || rest.data[word] == '\t'))
+        word++;
+    if (!is_include || word == rest.length || rest.data[word] != '"') {
         errors_add(lexer->tokens->errors, here,
                    "syntax: unexpected \"@\" (write @include \"conf.d/*.conf\")");
         const char *end = memchr(lexer->at, '\n', rest.length);

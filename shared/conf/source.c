@@ -99,6 +99,8 @@ static bool source_loops(struct tokens *tokens, const struct source *source, str
 bool source_read(struct tokens *tokens, const struct source *up, const char *path, struct origin from)
 {
     struct stat status;
+    if (tokens->bytes > CONF_BYTES) /* told already: what is left of a pattern isn't read in vain */
+        return false;
     path = arena_strdup(tokens->names, path);
     if (++tokens->files > CONF_FILES) {
         SOURCE_ERROR(from, path, "@include: more than %d files", CONF_FILES);

@@ -100,6 +100,8 @@ static void test_bytes(void **state)
     assert_wrong("user = \"a\\x00b\";", "main.conf:1: syntax: a text can't contain \\x00\n");
     assert_wrong("workers = 1; \x01", "main.conf:1: syntax: unexpected byte 0x01\n");
     assert_wrong("workers = 1;\n/* …", "main.conf:2: syntax: this comment is never closed (end it by */)\n");
+    assert_wrong("@incl_de\"x\"\nworkers = 1;",
+                 "main.conf:1: syntax: unexpected \"@\" (write @include \"conf.d/*.conf\")\n");
     assert_wrong("@includes \"x\"\nworkers = 1;",
                  "main.conf:1: syntax: unexpected \"@\" (write @include \"conf.d/*.conf\")\n");
 }
@@ -151,6 +153,25 @@ static void test_include(void **state)
         assert_int_equal(listener->origin.line, places[i].line);
         assert_int_equal(ntohs(listener->address.in.sin_port), i + 1);
     }
+}
+
+/* The most is 64 MB: once that is said, the files that a pattern has still are not read in vain. */
+static void test_too_much_is_said_once(void **state)
+{
+    (void)state;
+    enum { MB = 1 << 20, FILES = 5, EACH = 24 * MB };
+    char *text = malloc(EACH), name[32];
+    assert_non_null(text);
+    memset(text, '\n', EACH);
+    for (unsigned i = 1; i <= FILES; i++) {
+        snprintf(name, sizeof name, "large.d/%u.conf", i);
+        conf_file_bytes(name, text, EACH);
+    }
+    free(text);
+    conf_read("@include \"large.d/*.conf\"\n");
+    assert_int_equal(fixture.errors.count, 1);
+    assert_non_null(
+        strstr(fixture.errors.first->text, "the configuration is larger than 64 MB with large.d/3.conf"));
 }
 
 static void test_include_errors(void **state)
@@ -233,6 +254,7 @@ int main(void)
         CONF_TEST(test_twice),
         CONF_TEST(test_include),
         CONF_TEST(test_include_errors),
+        CONF_TEST(test_too_much_is_said_once),
         CONF_TEST(test_include_circle),
         CONF_TEST(test_include_depth),
         CONF_TEST(test_include_odd_folder),
