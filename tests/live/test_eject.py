@@ -154,7 +154,7 @@ class Eject(Case):
         self.ask(gateway, 60)
         self.assertEqual(sorted(self.states(gateway)), ["ejected", "ejected", "up"])
         # At 100 percent all may go, and then all are tried, or none.
-        gateway.replace(upstreams=gateway.settings["upstreams"].replace("99", "100"))
+        gateway.replace(upstreams=gateway.settings["upstreams"].replace("max_percent = 99", "max_percent = 100"))
         wait_until(lambda: self.ask(gateway, 1) and set(self.states(gateway)) == {"ejected"}, "all are out")
         gateway.wait_error(r"\(0 of 3 endpoints are left: all are tried\)")
         self.assertEqual({int(answer.body) for answer in self.ask(gateway, 30)}, {0, 1, 2})

@@ -4,7 +4,7 @@ import re
 import signal
 import threading
 
-from gatehouse import Case, answer, wait_until
+from gatehouse import NGINX_HTTP, Case, answer, free_port, wait_until
 from pair import ALL, RawOrigin
 
 
@@ -86,6 +86,30 @@ class Health(Case):
                                         r"\(2 of 3 endpoints are left\)", said)), 1, "once a node")
         self.assertEqual(len(re.findall(re.escape(address) + r" is up: 2 good probes in a row", said)), 1)
         self.assertEqual((self.stat(gateway, "endpoints_down"), self.stat(gateway, "endpoints_up")), (1, 4))
+
+    def test_nginx(self):
+        """The same with a real server: a file that is there, or isn't."""
+        ports, flags = [], []
+        for number in range(2):
+            ports.append(free_port())
+            flags.append(os.path.join(self.folder, f"n{number}", "healthz"))
+            self.run_nginx(ports[-1], f"""events {{ }}
+                http {{ {NGINX_HTTP} server {{ listen 127.0.0.1:{ports[-1]};
+                    location / {{ return 200 "{number}"; }} location = /healthz {{ root {os.path.dirname(flags[-1])}; }} }} }}""",
+                           f"n{number}")
+            with open(flags[-1], "w", encoding="utf-8") as file:
+                file.write("fine")
+        endpoints = ", ".join(f'"127.0.0.1:{port}"' for port in ports)
+        gateway = self.gateway(apis=ALL, upstreams=f"origin = {{ endpoints = ( {endpoints} ); {self.HEALTH} }};", workers=4)
+        wait_until(lambda: self.stat(gateway, "probes") >= 4, "probes")
+        self.assertEqual(self.ask(gateway), {0, 1})
+        os.unlink(flags[0])
+        self.assertEqual(self.wait_state(gateway, 0, "down")["health"]["why"], "it answered 404")
+        self.assertEqual(self.ask(gateway), {1})
+        with open(flags[0], "w", encoding="utf-8") as file:
+            file.write("fine")
+        self.wait_state(gateway, 0, "up")
+        self.assertEqual(self.ask(gateway), {0, 1})
 
     def test_few_failures_are_forgiven(self):
         """Two of three failures, then a good probe: nobody is down, and the count begins anew."""
