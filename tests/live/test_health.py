@@ -3,6 +3,7 @@ import os
 import re
 import signal
 import threading
+import time
 
 from gatehouse import NGINX_HTTP, Case, answer, free_port, wait_until
 from pair import ALL, RawOrigin
@@ -232,6 +233,30 @@ class Health(Case):
         self.wait_state(gateway, 0, "up")
         self.assertEqual(self.ask(gateway), {0, 1})
 
+    def test_who_waits_gets_one_that_is_up_again(self):
+        """A request that waits for a busy endpoint goes to another one as soon as that is up."""
+        services, gate = self.services(2), threading.Event()
+        plain = services[0].__call__
+
+        def serve(request, sock):
+            if request.target == "/held":
+                gate.wait(30)
+            return plain(request, sock)
+        services[0].origin.serve = serve
+        self.addCleanup(gate.set)
+        services[1].healthy = False
+        gateway = self.start(services, self.HEALTH + 'max_connections = 1; queue = { timeout = "20s"; };', workers=1)
+        self.wait_state(gateway, 1, "down")
+        with gateway.client() as holds, gateway.client() as waits:
+            holds.send_head("GET", "/held")
+            wait_until(lambda: self.endpoint(gateway, 0)["in_flight"] == 1, "it is busy")
+            waits.send_head("GET", "/")
+            wait_until(lambda: self.stat(gateway, "upstream_queued") == 1, "one waits")
+            services[1].healthy = True
+            self.assertEqual(waits.answer().body, b"1")
+            gate.set()
+            self.assertEqual(holds.answer().body, b"0")
+
     # Kinds of probes
 
     def test_tcp(self):
@@ -279,6 +304,32 @@ class Health(Case):
                              'health = { path = "/"; body = "y"; interval = "100ms"; timeout = "200ms"; fall = 2; };')
         for number in (0, 1):
             self.assertEqual(self.wait_state(gateway, number, "down")["health"]["why"], "no answer within 200 ms")
+
+    def test_a_keeper_that_stood_still(self):
+        """It blames no endpoint for the time in which it was stopped itself."""
+        services, held, armed, came = self.services(2), threading.Event(), threading.Event(), threading.Event()
+        plain = services[0].__call__
+
+        def serve(request, sock):
+            if request.target == "/healthz" and armed.is_set():
+                came.set()
+                held.wait(20)
+            return plain(request, sock)
+        services[0].origin.serve = serve
+        gateway = self.start(services, 'health = { path = "/healthz"; interval = "1s"; timeout = "500ms"; fall = 1; };',
+                             extra='watchdog = "0";')
+        keeper = gateway.processes("keeper")[0]["pid"]
+        self.probed(services[0], 1)
+        armed.set()
+        self.assertTrue(came.wait(20))
+        os.kill(keeper, signal.SIGSTOP)
+        stopped = time.monotonic()
+        wait_until(lambda: time.monotonic() > stopped + 2, "a time in which the answer was due")
+        armed.clear()
+        held.set()
+        os.kill(keeper, signal.SIGCONT)
+        self.probed(services[0], 2)
+        self.assertEqual((self.stat(gateway, "endpoints_down"), self.stat(gateway, "probes_failed")), (0, 0))
 
     def test_proxy_protocol(self):
         """A service that wants a PROXY header gets one with its probes too: of nobody."""

@@ -11,7 +11,10 @@
 #include "worker/upstream/health.h"
 #include "worker/upstream/places.h"
 
-enum { REFUSED_MS = 1000 };
+enum {
+    REFUSED_MS = 1000,
+    UP_LOOK_MS = 100, /* nobody tells those who wait that probes found an endpoint up */
+};
 
 /* --- idle connections --- */
 
@@ -158,9 +161,11 @@ uint64_t cluster_next_up(const struct cluster *cluster)
     uint64_t now = cluster->worker->loop.now_ms, next = 0;
     for (unsigned i = 0; i < cluster->count; i++) {
         const struct endpoint *endpoint = &cluster->endpoints[i];
+        uint64_t down_until = atomic_load_explicit(endpoint->down_until, memory_order_relaxed);
         uint64_t until[] = {
             atomic_load_explicit(&endpoint->cell->refused_until, memory_order_relaxed),
             ejection_until(atomic_load_explicit(endpoint->ejection, memory_order_relaxed)),
+            down_until > now ? now + UP_LOOK_MS : 0,
         };
         for (unsigned j = 0; j < sizeof until / sizeof until[0]; j++)
             if (until[j] > now && (!next || until[j] < next))

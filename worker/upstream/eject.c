@@ -52,7 +52,7 @@ static struct others look_at_others(const struct endpoint *endpoint, uint64_t no
     const struct cluster *cluster = endpoint->cluster;
     for (unsigned i = 0; i < cluster->count; i++) {
         const struct endpoint *other = &cluster->endpoints[i];
-        if (other == endpoint || !endpoint_is_there(other))
+        if (other == endpoint || !endpoint_is_open(other))
             continue;
         uint64_t word = atomic_load(&other->cell->ejection);
         if (ejection_until(word) > now_ms || mark_is_live(word, now_ms)) {

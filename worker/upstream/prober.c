@@ -17,7 +17,7 @@
 #include "worker/upstream/health.h"
 #include "worker/upstream/spread.h"
 
-enum { RATE = 100, BODY_MAX = 16384, WHY_MAX = 128 };
+enum { RATE = 100, BODY_MAX = 16384, WHY_MAX = 128, STALLED_MS = 1000 };
 
 struct probe {
     struct background background; /* on the worker's list while one is in progress */
@@ -319,7 +319,10 @@ static void on_timer(struct timer *timer)
 {
     struct probe *probe = CONTAINER_OF(timer, struct probe, timer);
     struct worker *worker = worker_of(probe);
-    if (probe->arena) {
+    if (probe->arena &&
+        worker->loop.now_ms > probe->began + (uint64_t)settings_of(probe)->timeout + STALLED_MS) {
+        cut(&probe->background); /* it was this process that stood still, and perhaps all of them */
+    } else if (probe->arena) {
         char why[WHY_MAX];
         snprintf(why, sizeof why, "%s within %" PRId64 " ms",
                  http1_client_is_connected(probe->client) ? "no answer" : "no connection",
