@@ -16,12 +16,13 @@ def pack_name(name):
 
 class NameServer:
     """`records`: {(name, type): [data, …]}, data an address, a name, or (priority, weight, port, target); `fail`:
-    {name or (name, type): what is answered instead}; `ttls`: {name: seconds}; `asked`: [(name, type)] of all questions."""
+    {name or (name, type): what is answered instead}; `ttls`: {name: seconds}; `asked`: [(name, type)] of all questions; `drop`: how
+    many of them are not answered; `truncate`: by UDP nothing is."""
 
     def __init__(self, ttl=0):
         self.records, self.fail, self.asked, self.ttl, self.ttls = {}, {}, [], ttl, {}
         self.lock = threading.Lock()
-        self.truncate = False
+        self.truncate, self.drop = False, 0
         while True:  # one port for both
             self.udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
             self.udp.bind(("127.0.0.1", 0))
@@ -115,7 +116,8 @@ class NameServer:
                 found = [(name, CNAME, alias[0])]
                 found += [(alias[0], kind, value) for value in self.records.get((alias[0], kind), [])]
             ttl = self.ttls.get(name, self.ttl)
-        if how == SILENT:
+            self.drop, dropped = max(0, self.drop - 1), self.drop > 0
+        if how == SILENT or dropped:
             return None
         if how == GARBAGE:
             return query[:2] + b"\x81\x80\xff\xff\xff\xff" + b"\xc0\x0c" * 20

@@ -17,10 +17,10 @@ class Names(Case):
         self.dns = dns.NameServer()
         self.addCleanup(self.dns.close)
 
-    def start(self, endpoints, settings="", resolver="", **more):
+    def start(self, endpoints, settings="", resolver="", quick=QUICK, **more):
         texts = ", ".join(endpoint if "{" in endpoint else f'"{endpoint}"' for endpoint in endpoints)
         more.setdefault("workers", 2)
-        more["extra"] = f'resolver = {{ servers = "{self.dns.text}"; {QUICK} {resolver} }};' + more.get("extra", "")
+        more["extra"] = f'resolver = {{ servers = "{self.dns.text}"; {quick} {resolver} }};' + more.get("extra", "")
         return self.gateway(apis=ALL, upstreams=f"origin = {{ endpoints = ( {texts} ); {settings} }};", **more)
 
     def origins(self, count):
@@ -98,8 +98,8 @@ class Names(Case):
     def test_both_families(self):
         v6 = self.origin6()
         v4 = self.origin(lambda request, sock: answer(b"4"), ("127.0.0.1", v6.port))
-        self.dns.set("both.internal", dns.A, "127.0.0.1")
-        self.dns.set("both.internal", dns.AAAA, "::1", "ff02::1", "::")
+        self.dns.set("both.internal", dns.A, "127.0.0.1", "0.0.0.0", "224.0.0.1", "255.255.255.255")
+        self.dns.set("both.internal", dns.AAAA, "::1", "ff02::1", "::", "::ffff:0.0.0.0", "fe80::1")
         endpoint = f"both.internal:{v4.port}"
         gateway = self.start([endpoint])
         self.assertEqual(set(self.ask(gateway)), {b"4", b"6"})
@@ -240,6 +240,15 @@ class Names(Case):
         self.dns.refuse("orders.internal", None)
         self.wait_answers(gateway, b"1")
 
+    def test_a_start_waits_for_the_first_answer(self):
+        """And nobody who comes first is told that there is none."""
+        (origin,) = self.origins(1)
+        self.dns.set("orders.internal", dns.A, "127.0.0.1")
+        self.dns.drop = 2
+        gateway = self.start([f"orders.internal:{origin.port}"], quick='min_ttl = "50ms"; timeout = "200ms"; attempts = 4;')
+        self.assertEqual(gateway.get("/").body, b"0")
+        self.assertEqual(self.dns.drop, 0)
+
     def test_before_the_first_answer(self):
         """The start waits for it, but not for ever; then who asks is told, and as soon as it comes it is there."""
         (origin,) = self.origins(1)
@@ -314,6 +323,34 @@ class Names(Case):
         after = table()
         self.assertEqual({key for key in before if after[key] != before[key]},
                          {key for key in after if after[key] == {b"3"}}, "only the new one's keys have moved")
+
+    # Health
+
+    def test_health_of_addresses_that_change(self):
+        """Probes go where the name leads; what was known of one address is not held against the next in its place."""
+        origins = self.origins(3)
+        healthy = {number: True for number in range(3)}
+        for number, origin in enumerate(origins):
+            origin.serve = lambda request, sock, number=number: answer(
+                b"%d" % number, "200 OK" if request.target != "/up" or healthy[number] else "500 Ill")
+        self.dns.set("orders.internal", dns.A, "127.0.0.1", "127.0.0.2")
+        healthy[1] = False
+        port = origins[0].port
+        gateway = self.start([f'{{ address = "orders.internal:{port}"; max = 2; }}'],
+                             'health = { path = "/up"; interval = "100ms"; fall = 1; rise = 1; };')
+        gateway.wait_error(f"127.0.0.2:{port} is down: .*1 of 2 endpoints are left")
+        self.assertEqual(set(self.ask(gateway)), {b"0"})
+        self.dns.set("orders.internal", dns.A, "127.0.0.1", "127.0.0.3")
+        self.wait_answers(gateway, b"0", b"2")
+        self.assertNotRegex(gateway.errors(), "127.0.0.3:.* is (down|up)", "it was never down")
+        (upstream,) = gateway.status()["upstreams"]
+        self.assertEqual({endpoint["address"] for endpoint in upstream["endpoints"]},
+                         {f"127.0.0.1:{port}", f"127.0.0.3:{port}"})
+        self.assertEqual(upstream["names"],
+                         [{"name": f"orders.internal:{port}", "addresses": 2, "look_up": "was found"}])
+        healthy[2] = False
+        gateway.wait_error(f"127.0.0.3:{port} is down")
+        self.wait_answers(gateway, b"0")
 
     # Configuration
 
