@@ -363,13 +363,13 @@ static void test_policies(void **state)
         "main.conf:2: defaults.proxy.upstraem: unknown setting (did you mean \"upstream\"?)\n"
         "main.conf:2: defaults.proxy.upstream: is missing (where to)\n"
         "main.conf:3: defaults.proxi: unknown setting (did you mean \"proxy\"?)\n");
-    assert_wrong(
-        "defaults = { limit = ( { rate = 1; },\n{ rate = 101; } ); proxy = true; };\nproxy = \"x\";",
-        "main.conf:2: defaults.limit[1].rate: 101 is too large (write 0 to 100)\n"
-        "main.conf:2: defaults.proxy: must be text, not true or false (write \"true\")\n"
-        "main.conf:3: proxy: unknown setting (known here: workers, user, group, pidfile, control, "
-        "start_timeout, drain_timeout, max_generations, max_connections, trusted_proxies, state, log, admin, "
-        "client, forwarded, resolver, shed, listeners, upstreams, defaults, apis)\n");
+    assert_wrong("defaults = { limit = ( { rate = 1; },\n{ rate = 101; } ); proxy = true; };\nproxy = \"x\";",
+                 "main.conf:2: defaults.limit[1].rate: 101 is too large (write 0 to 100)\n"
+                 "main.conf:2: defaults.proxy: must be text, not true or false (write \"true\")\n"
+                 "main.conf:3: proxy: unknown setting (known here: workers, user, group, pidfile, control, "
+                 "start_timeout, drain_timeout, watchdog, max_generations, max_connections, trusted_proxies, "
+                 "state, log, admin, "
+                 "client, forwarded, resolver, shed, listeners, upstreams, defaults, apis)\n");
 }
 
 static void test_rest(void **state)
