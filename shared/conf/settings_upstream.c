@@ -185,6 +185,10 @@ static void upstream_check(struct conf_loader *loader, void *structure)
                    UPSTREAM_PLACES);
     check_balance(loader, upstream);
     check_queue(loader, upstream);
+    const struct fallback_settings *fallback = upstream->breaker ? upstream->breaker->fallback : NULL;
+    if (fallback && fallback->upstream && upstream->name && strcmp(fallback->upstream, upstream->name) == 0)
+        conf_error(loader, fallback->origin, "breaker.fallback.upstream",
+                   "is the upstream itself (write another one)");
     if (upstream->proxy_protocol)
         upstream->keepalive.idle = 0; /* one client's connection is never another's */
     check_twice(loader, upstream);

@@ -65,6 +65,7 @@ class Breaker(Case):
             self.assertTrue(590 <= int(message.get("Retry-After")) <= 600, message)
         self.assertEqual(len(self.peer.requests), before)
         self.assertEqual(self.stat(gateway, "breaker_refused"), 12)
+        self.assertRegex(gateway.run("status").text, "BREAKER OF .*\norigin +open +\\d+ ms")
         self.assertEqual(self.stat(gateway, "breaker_opened"), 1)
         self.assertEqual(len(self.lines(gateway, "upstream origin: the breaker opened for 600000 ms: 5 failures in a row "
                                                  f"\\(the last: {self.peer.text}: status 500\\)")), 1)
@@ -241,7 +242,8 @@ class Breaker(Case):
     def test_fallback_upstream(self):
         other = self.origin(lambda request, sock: answer(request.body or b"from the other"))
         gateway = self.start('errors = 2; fallback = { upstream = "other"; }; ' + LONG,
-                             others=f'other = {{ endpoints = ( "{other.text}" ); breaker = {{ errors = 1; {LONG} }}; }};')
+                             others=f'other = {{ endpoints = ( "{other.text}" ); breaker = {{ errors = 1; {LONG} '
+                                    'fallback = { upstream = "origin"; }; }; };')
         self.trip(gateway, 2)
         self.assertEqual(self.ask(gateway, 1)[0].body, b"from the other")
         self.assertEqual(self.ask(gateway, 1, method="POST", body=b"x" * 100000)[0].body, b"x" * 100000)
@@ -299,6 +301,7 @@ class Breaker(Case):
         for breaker, says in (("errors = 0;", "nothing would ever open it"),
                               ('open = "10s"; max_open = "5s";', "is less than open"),
                               ('fallback = { upstream = "nobody"; };', 'there is no upstream "nobody"'),
+                              ('fallback = { upstream = "origin"; };', "is the upstream itself"),
                               ("fallback = { body = \"x\"; };", "says neither what to answer nor whom to ask"),
                               ('fallback = { status = 204; body = "x"; };', "has no body")):
             gateway = self.start(LONG)

@@ -205,6 +205,29 @@ class Retry(Tries):
             self.assertEqual(client.answer().body, b"good")
         self.assertEqual(bodies, [b"12345", b"67890"])
 
+    def test_a_body_that_comes_meanwhile_waits(self):
+        """What the client sends between two tries is more than is kept: it isn't read before the next."""
+        broken = threading.Event()
+
+        def serve(sock):
+            if not broken.is_set():
+                data = b""
+                while not data.endswith(b"12345"):
+                    data += sock.recv(65536)
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                broken.set()
+                return
+            request = Reader(sock).message(True)
+            sock.sendall(answer(b"%d" % len(request.body)))
+        peer = RawOrigin(serve)
+        self.addCleanup(peer.close)
+        gateway = self.start('attempts = 2; backoff = { base = "2s"; cap = "2s"; };', peer.text)
+        with gateway.client() as client:
+            client.send("PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 100005\r\n\r\n12345")
+            gateway.wait_error("Connection reset by peer")
+            client.send(b"x" * 100000)
+            self.assertEqual(client.answer().body, b"100005")
+
     def test_the_race_stays_free(self):
         """An idle connection that is closed as it is taken costs no retry, also of a body that is whole."""
         taken = threading.Event()
@@ -224,6 +247,47 @@ class Retry(Tries):
             self.assertEqual(client.request("GET", "/").body, b"good")
             self.assertEqual(client.request("PUT", "/race", body=b"body").body, b"body")
         self.assertEqual((self.stat(gateway, "upstream_races"), self.stat(gateway, "retries")), (1, 0))
+
+    def test_a_race_before_the_body_came(self):
+        """While the new connection is waited for the client sends the body: it goes behind the head."""
+        path = self.folder + "/origin"
+        server = socket.socket(socket.AF_UNIX)
+        self.addCleanup(server.close)
+        server.settimeout(10)
+        server.bind(path)
+        server.listen(0)
+        os.chmod(path, 0o777)
+        gateway = self.start("connect = 8;", "unix:" + path)
+        with gateway.client() as client:
+            client.send_head("GET", "/")
+            kept, _ = server.accept()
+            reader = Reader(kept)
+            reader.message(True)
+            kept.sendall(answer(b"kept"))
+            self.assertEqual(client.answer().body, b"kept")
+            others = []
+            while True:  # until the backlog is full
+                other = socket.socket(socket.AF_UNIX)
+                self.addCleanup(other.close)
+                other.setblocking(False)
+                try:
+                    other.connect(path)
+                except BlockingIOError:
+                    break
+                others.append(other)
+            client.send("PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n")
+            reader.head()
+            kept.close()
+            wait_until(lambda: self.stat(gateway, "upstream_races") == 1, "the race")
+            client.send("12345")
+            for _ in others:
+                server.accept()[0].close()
+            again, _ = server.accept()
+            again.settimeout(10)
+            self.assertEqual(Reader(again).message(True).body, b"12345")
+            again.sendall(answer(b"good"))
+            self.assertEqual(client.answer().body, b"good")
+            again.close()
 
     # Waiting
 
