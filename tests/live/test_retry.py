@@ -280,6 +280,7 @@ class Retry(Tries):
             kept.close()
             wait_until(lambda: self.stat(gateway, "upstream_races") == 1, "the race")
             client.send("12345")
+            self.assertTrue(client.quiet(0.3))  # time to read it, for a gateway that would
             for _ in others:
                 server.accept()[0].close()
             again, _ = server.accept()
