@@ -1,10 +1,12 @@
 """Breakers: one state a node, one probe, what is answered meanwhile, and what survives."""
+import itertools
 import os
+import random
 import re
 import signal
 import threading
 
-from gatehouse import Case, answer, get, wait_until
+from gatehouse import Case, Load, answer, get, limit, wait_until
 from pair import ALL
 
 FAST = 'open = "300ms"; jitter = 0.0; max_open = "10m";'
@@ -222,6 +224,40 @@ class Breaker(Case):
         self.problem(self.ask(gateway, 1)[0], 503)
         gateway.replace(upstreams=re.sub("breaker = {[^}]*};", "", self.upstreams))
         self.assertEqual(self.ask(gateway, 1)[0].status, 500)
+
+    @limit(120)
+    def test_deaths_leave_nothing_stuck(self):
+        """Workers are killed one after another under load, while the breaker opens and closes and calls are repeated."""
+        turn = itertools.count()
+
+        def moody(request, sock):
+            return answer(b"x", "500 Internal Server Error" if next(turn) // 50 % 2 else "200 OK")
+        gateway = self.start('errors = 3; ratio = 0.5; open = "20ms"; max_open = "40ms"; probe = "200ms";',
+                             'retry = { attempts = 3; budget = { minimum = 2000.0; }; statuses = [ 500 ]; backoff = { base = "0"; }; }; hedge = { delay = "1ms"; }; '
+                             "adaptive = { min = 20; };")
+        gateway.deaths_expected = True
+        self.peer.serve = moody
+        load = Load(gateway.port, seconds=60, connections=16)
+        for _ in range(15):
+            workers = gateway.wait_processes("worker", 4)
+            asked = len(self.peer.requests)
+            self.peer.wait(lambda peer: len(peer.requests) > asked + 100)
+            os.kill(random.choice(workers), signal.SIGKILL)
+        self.assertTrue(load.running())
+        load.process.send_signal(signal.SIGINT)
+        self.assertGreater(load.finish()["requests"], 1000)
+        self.peer.serve = lambda request, sock: answer(b"good")
+        gateway.wait_processes("worker", 4)
+        wait_until(lambda: get(gateway.port, "/").status == 200, "it answers again")
+
+        def at_rest():
+            upstream = gateway.status()["upstreams"][0]
+            return (upstream["breaker"]["state"] == "closed" and upstream["adaptive"]["in_flight"] == 0
+                    and upstream["endpoints"][0]["in_flight"] == 0)
+        wait_until(at_rest, "nothing is held")
+        stats = gateway.status()["stats"]
+        for name in ("breaker_opened", "breaker_probes", "breaker_refused", "retries", "hedges"):
+            self.assertGreater(stats[name], 0, name)
 
     # Instead of an answer
 
