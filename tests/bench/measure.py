@@ -201,10 +201,10 @@ def ask(sock, path):
 
 
 def ask_often(port, path, count):
-    """`count` requests on one connection."""
+    """`count` requests on one connection; {} in the path is the number of each."""
     with socket.create_connection(("127.0.0.1", port), 60) as sock:
-        for _ in range(count):
-            ask(sock, path)
+        for number in range(count):
+            ask(sock, path.format(number))
 
 
 def counted(target: Target, path, count):
@@ -217,7 +217,7 @@ def counted(target: Target, path, count):
     os.chmod(server.folder, 0o1777)  # workers write their counts when they have dropped their privileges
     server.under = ["valgrind", "--quiet", "--tool=callgrind", "--vgdb=no", f"--callgrind-out-file={pattern}%p"]
     try:
-        server.start(path)
+        server.start(path.format("first"))
         ask_often(target.port, path, count)
     finally:
         server.stop()

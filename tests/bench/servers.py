@@ -139,9 +139,13 @@ class Backend(Server):
         return ["nginx", "-p", self.folder, "-c", config]
 
 
+KEYS = 1000000  # different ones, each of which holds something for as long as the bench runs
+
 # On a port each. `log` is a file in the server's folder.
 NGINX_VARIANTS = (
     ("nginx", "", ""),
+    ("nginx, limited", "", "limit_req zone=one burst=100000 nodelay;"),
+    ("nginx, keys", "", "limit_req zone=keys burst=1000 nodelay;"),
     ("nginx, large buffers", "", "proxy_buffer_size 16k; proxy_buffers 8 32k;"),  # they hold the largest body
     ("nginx, log", "access.log", "access_log access.log combined;"),
     ("nginx, buffered log", "buffered.log", "access_log buffered.log combined buffer=64k flush=1s;"),
@@ -154,6 +158,7 @@ class Nginx(Server):
         self.backend = backend
         self.ports = [self.port] + [free_port() for _ in NGINX_VARIANTS[1:]]
         self.single = False
+        self.zone = "256m"
 
     def targets(self):
         return [Target(name, self, port, log and os.path.join(self.folder, log))
@@ -167,6 +172,8 @@ class Nginx(Server):
                     proxy_set_header X-Request-Id $request_id; } }""" % (port, settings)
                           for (_, _, settings), port in zip(NGINX_VARIANTS, self.ports))
         config = self.write("nginx.conf", nginx_head(self.single) + f"""
+            limit_req_zone $binary_remote_addr zone=one:1m rate=1000000r/s;
+            limit_req_zone $arg_key zone=keys:{self.zone} rate=1r/m;
             upstream backend {{ server 127.0.0.1:{self.backend}; keepalive 2048; keepalive_requests 1000000000;
                 keepalive_timeout 1h; }} {servers} }}""")
         return ["nginx", "-p", self.folder, "-c", config]
@@ -177,10 +184,11 @@ class Haproxy(Server):
 
     def __init__(self, folder, backend):
         super().__init__("haproxy", folder)
-        self.backend, self.logged = backend, free_port()
+        self.backend, self.logged, self.limited, self.keyed = backend, free_port(), free_port(), free_port()
 
     def targets(self):
-        return [*super().targets(), Target("haproxy, log", self, self.logged, os.path.join(self.folder, "output"))]
+        return [*super().targets(), Target("haproxy, log", self, self.logged, os.path.join(self.folder, "output")),
+                Target("haproxy, limited", self, self.limited), Target("haproxy, keys", self, self.keyed)]
 
     def command(self):
         front = """
@@ -209,15 +217,22 @@ class Haproxy(Server):
             {front % ("front", self.port, "")}
             {front % ("logged", self.logged, "log stdout format raw local0")}
                 option httplog
+            {front % ("limited", self.limited, "stick-table type ip size 1k expire 1h store http_req_rate(10s)")}
+                http-request track-sc0 src
+                http-request deny deny_status 429 if {{ sc_http_req_rate(0) gt 1000000000 }}
+            {front % ("keyed", self.keyed, "stick-table type string len 16 size 1100k expire 1h store http_req_rate(1h)")}
+                http-request track-sc0 url_param(key)
+                http-request deny deny_status 429 if {{ sc_http_req_rate(0) gt 1000 }}
             """.replace("\n            ", "\n"))
         return ["haproxy", "-db", "-f", config]
 
 
 class Gatehouse(Server):
-    def __init__(self, folder, backend, name="gatehouse", routes=None, log="", workers=1, upstream=""):
+    def __init__(self, folder, backend, name="gatehouse", routes=None, log="", workers=1, upstream="",
+                 policies=""):
         super().__init__(name, folder)
         self.backend, self.routes, self.log, self.workers = backend, routes, log, workers
-        self.config, self.upstream = "", upstream
+        self.config, self.upstream, self.policies = "", upstream, policies
         os.chmod(self.folder, 0o755)
 
     def targets(self):
@@ -226,11 +241,12 @@ class Gatehouse(Server):
     def command(self):
         if not os.access(GATEHOUSE, os.X_OK):
             raise RuntimeError(f"{GATEHOUSE} is not there: build it, or set GATEHOUSE")
-        routes = self.routes or '{ match = { prefix = "/"; }; proxy = { upstream = "backend"; }; }'
+        routes = self.routes or '{ match = { prefix = "/"; }; %s proxy = { upstream = "backend"; }; }' % self.policies
         access = f'access = {{ file = "{self.log}"; format = "json"; }};' if self.log else ""
         self.config = self.write("gatehouse.conf", f"""
             workers = {self.workers}; {'user = "nobody";' if os.geteuid() == 0 else ''}
-            pidfile = "pid"; control = "control"; admin = {{ socket = "admin"; }}; state = {{ size = "64M"; }};
+            pidfile = "pid"; control = "control"; admin = {{ socket = "admin"; }};
+            state = {{ size = "128M"; limits = "32M"; }};
             log = {{ error = "error.log"; {access} }};
             listeners = ( {{ listen = "127.0.0.1:{self.port}"; backlog = 8192; }} );
             upstreams = {{ backend = {{ endpoints = ( "127.0.0.1:{self.backend}" );
