@@ -420,6 +420,17 @@ class Exact(Pair):
         self.assert_bound(hammer)
         self.assert_saturated(hammer, hammer.broken)
 
+    def test_through_upgrades(self):
+        gateway = self.limited()
+        hammer = Hammer(gateway.port, 16)
+        for _ in range(3):
+            done = gateway.run("upgrade")
+            self.assertEqual(done.status, 0, f"{done}{gateway.said()}")
+            hammer.more(500)
+        hammer.end()
+        self.assert_bound(hammer)
+        self.assert_saturated(hammer, hammer.broken)
+
     def test_a_changed_limit_is_not_cold(self):
         """Who has used it up has used up the new one; and nobody waits longer than the new bucket drains."""
         gateway = self.gateway(workers=2, apis=api(route('limit = { rate = "10/h"; burst = 10; };')))
