@@ -70,8 +70,8 @@ static uint64_t word_of(uint64_t end, uint64_t count)
 /* Minutes from `minute` to the end of a word's window; 0 or less: it has ended. Ends are kept modulo 2^24 minutes, 31 years. */
 static int64_t minutes_left(uint64_t word, uint64_t minute)
 {
-    int64_t difference = (int64_t)((word >> COUNT_BITS) - minute) << (64 - END_BITS);
-    return word ? difference >> (64 - END_BITS) : 0;
+    uint64_t difference = ((word >> COUNT_BITS) - minute) << (64 - END_BITS);
+    return word ? (int64_t)difference >> (64 - END_BITS) : 0;
 }
 
 /* A charge under way. */

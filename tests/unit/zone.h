@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 
 #include "shared/base/clock.h"
 #include "shared/shm/shared.h"
@@ -85,6 +86,7 @@ static inline pid_t zone_fork(struct lock_caller *caller,
     pid_t pid = fork();
     assert_true(pid >= 0);
     if (pid == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL); /* a test that fails leaves nobody at his step */
         run(caller, context);
         _exit(0);
     }
