@@ -9,6 +9,7 @@
 
 #include "master/options.h"
 #include "master/program.h"
+#include "master/resume.h"
 #include "shared/base/title.h"
 
 /* Bytes of words and environment that must be there for a title; its longest part is the pidfile's path. */
@@ -67,10 +68,11 @@ int main(int argc, char **argv)
 {
     struct options options = {.config = GATEHOUSE_CONFIG};
     enum options_wanted wanted;
-    char why[256], program[4096];
+    char why[256], program[4096], resume[64];
 
     make_title_room(argv);
     options.program = program_path(argv[0], program, sizeof(program));
+    options.resume = resume_wanted(resume, sizeof(resume));
     title_init(argc, argv);
     signal(SIGPIPE, SIG_IGN);
     if (options_parse(argc, argv, &options, &wanted, why, sizeof(why))) {

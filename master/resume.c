@@ -19,9 +19,14 @@
 #include "shared/base/clock.h"
 #include "shared/base/log.h"
 
-bool resume_wanted(void)
+const char *resume_wanted(char *out, size_t size)
 {
-    return getenv(UPGRADE_VARIABLE) != NULL;
+    const char *said = getenv(UPGRADE_VARIABLE);
+    if (!said)
+        return NULL;
+    snprintf(out, size, "%s", said);
+    unsetenv(UPGRADE_VARIABLE);
+    return out;
 }
 
 /* --- what is found --- */
@@ -247,17 +252,16 @@ static int close_others(const struct master *master, int image)
     return error;
 }
 
-int resume_run(const char *config, const char *program)
+int resume_run(const char *said, const char *config, const char *program)
 {
     struct master master;
     struct upgrade *upgrade = &master.upgrade;
     int fd, image;
     char word[16], why[1024];
-    if (sscanf(getenv(UPGRADE_VARIABLE), "%d %d %15s", &fd, &image, word) != 3 || fd <= 2 || image <= 2) {
+    if (sscanf(said, "%d %d %15s", &fd, &image, word) != 3 || fd <= 2 || image <= 2) {
         fprintf(stderr, "gatehouse: %s is not right: it is for the program itself\n", UPGRADE_VARIABLE);
         return 1;
     }
-    unsetenv(UPGRADE_VARIABLE);
     int error = master_init(&master, config, program, -1);
     upgrade->baton.fd = fd;
     upgrade->image = image;

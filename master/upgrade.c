@@ -350,6 +350,8 @@ void upgrade_failed(struct master *master, const char *why)
         if (child->adopted)
             continue;
         child->undone = true;
+        if (child->post)
+            child->post->child = NULL;
         child->post = NULL;
         child_stop(master, child, RETURN_GRACE_MS);
     }

@@ -7,6 +7,7 @@
 /* What the command line said, before and after the sub-command's name. */
 struct options {
     const char *program; /* where it was started from: absolute; NULL: not known */
+    const char *resume;  /* what resume_wanted() said, or NULL */
     const char *config;  /* -c FILE; default: $sysconfdir/gatehouse/gatehouse.conf */
     bool foreground;     /* -f */
     bool json;           /* --json */

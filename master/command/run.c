@@ -30,8 +30,8 @@ int command_run(const struct options *options)
     int report = -1;
     if (client_surplus(options))
         return 2;
-    if (resume_wanted())
-        return resume_run(options->config, options->program);
+    if (options->resume)
+        return resume_run(options->resume, options->config, options->program);
     int keep = STDIN_FILENO;
     daemon_standard_files();
     if (spawn_close_others(&keep, 1)) { /* a lock of the caller's, say, must not live as long as we do */
