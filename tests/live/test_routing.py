@@ -223,7 +223,7 @@ class Routing(Case):
         gateway = self.gateway(apis=apis(0))
         for number in range(3):
             if number:
-                gateway.reload(apis=apis(number))
+                gateway.replace(apis=apis(number))
             self.reaches(gateway, f"{number} 5", f"/g{number}/5", [("A", "c")])
             self.refused(gateway, f"/g{number}/5", 404, fields=[("A", "bb")])
             self.refused(gateway, f"/g{number}/x", 404)
