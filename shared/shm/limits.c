@@ -18,8 +18,29 @@ static void limits_init(void *zone, size_t size, const struct segment_plan *plan
     pairs_init(zone, size);
 }
 
+/* A TAT on the clock of this boot. A debt that no limit can have stems from a wrong clock. */
+static uint64_t loaded_word(uint64_t word, const struct zone_time *time)
+{
+    uint64_t arrival = word + (uint64_t)time->shift_ns;
+    if ((int64_t)(arrival - time->monotonic_ns) <= 0)
+        return 0;
+    return arrival - time->monotonic_ns < LIMITS_LONGEST ? arrival : time->monotonic_ns + LIMITS_LONGEST;
+}
+
+static bool limits_load(void *zone, const void *data, size_t size, const struct zone_time *time)
+{
+    return pairs_load(zone, data, size, loaded_word, time);
+}
+
 const struct zone_kind limits_kind = {
-    .name = "limits", .version = 1, .size = limits_size, .init = limits_init, .frozen = true};
+    .name = "limits",
+    .version = 1,
+    .size = limits_size,
+    .init = limits_init,
+    .save = pairs_save,
+    .load = limits_load,
+    .frozen = true,
+};
 
 /* n × factor / divisor, rounded up; UINT64_MAX when it is beyond. */
 static uint64_t scale(uint64_t n, uint64_t factor, uint64_t divisor)

@@ -68,6 +68,4 @@ bool limits_debit(struct pairs *limits, const struct lock_caller *caller, uint64
 void limits_refund(struct pairs *limits, const struct lock_caller *caller, uint64_t key,
                    const struct limits_outcome *charge);
 
-/* For snapshots: pairs_each() gives each key with its TAT, pairs_load() takes it. */
-
 #endif

@@ -213,28 +213,36 @@ _Atomic uint64_t *pairs_own(struct pairs *pairs)
 
 /* --- snapshots --- */
 
-void pairs_each(const struct pairs *pairs, void (*each)(void *context, uint64_t key, uint64_t word),
-                void *context)
+struct saved {
+    uint64_t secret[2];
+    uint64_t own;
+    struct pair_value pair[];
+};
+
+/* Not halves of two: what was read twice alike was there. */
+static struct pair_value read_whole(const struct pair *pair)
 {
+    struct pair_value value = pair_load(pair), again;
+    while ((again = pair_load(pair)).key != value.key || again.word != value.word)
+        value = again;
+    return value;
+}
+
+size_t pairs_save(const void *zone, void *out, size_t size)
+{
+    const struct pairs *pairs = zone;
     const struct bucket *buckets = (const struct bucket *)((const char *)pairs + pairs->buckets);
+    struct saved *saved = out;
+    size_t count = 0, most = (size - sizeof *saved) / sizeof saved->pair[0];
+    *saved = (struct saved){{pairs->secret[0], pairs->secret[1]},
+                            atomic_load_explicit(&pairs->own, memory_order_relaxed)};
     for (uint32_t i = 0; i < pairs->bucket_count; i++)
-        for (unsigned j = 0; j < OF_BUCKET; j++) {
-            struct pair_value value = pair_load(&buckets[i].pair[j]);
+        for (unsigned j = 0; j < OF_BUCKET && count < most; j++) {
+            struct pair_value value = read_whole(&buckets[i].pair[j]);
             if (value.key)
-                each(context, value.key, value.word);
+                saved->pair[count++] = value;
         }
-}
-
-void pairs_get_secret(const struct pairs *pairs, uint64_t secret[2])
-{
-    secret[0] = pairs->secret[0];
-    secret[1] = pairs->secret[1];
-}
-
-void pairs_set_secret(struct pairs *pairs, const uint64_t secret[2])
-{
-    pairs->secret[0] = secret[0];
-    pairs->secret[1] = secret[1];
+    return sizeof *saved + count * sizeof saved->pair[0];
 }
 
 static bool take_word(void *context, uint64_t word, uint64_t *next)
@@ -256,14 +264,22 @@ static void renew_nothing(void *context)
     (void)context;
 }
 
-bool pairs_load(struct pairs *pairs, uint64_t key, uint64_t word)
+bool pairs_load(struct pairs *pairs, const void *data, size_t size,
+                uint64_t (*word)(uint64_t word, const struct zone_time *time), const struct zone_time *time)
 {
     static const struct pairs_rule rule = {take_word, is_never_idle, renew_nothing};
-    enum pairs_result result = PAIRS_DONE;
-    struct pair *pair = find(pairs, key);
-    if (!key)
+    const struct saved *saved = data;
+    if (size < sizeof *saved || (size - sizeof *saved) % sizeof saved->pair[0])
         return false;
-    if (pair && change(pair, key, &rule, &word, &result))
-        return true;
-    return insert(pairs, key, &rule, &word) == PAIRS_DONE;
+    size_t count = (size - sizeof *saved) / sizeof saved->pair[0];
+    bool whole = true;
+    pairs->secret[0] = saved->secret[0];
+    pairs->secret[1] = saved->secret[1];
+    atomic_store_explicit(&pairs->own, saved->own, memory_order_relaxed);
+    for (size_t i = 0; i < count; i++) {
+        uint64_t key = saved->pair[i].key, now = word(saved->pair[i].word, time);
+        if (now && (!key || find(pairs, key) || insert(pairs, key, &rule, &now) != PAIRS_DONE))
+            whole = false;
+    }
+    return whole;
 }

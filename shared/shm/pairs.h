@@ -49,14 +49,12 @@ _Atomic uint64_t *pairs_own(struct pairs *pairs);
 
 /* --- for snapshots --- */
 
-/* Every pair, while others go on changing them. */
-void pairs_each(const struct pairs *pairs, void (*each)(void *context, uint64_t key, uint64_t word),
-                void *context);
+/* struct zone_kind's `save`: the secret, without which keys mean nothing, the own word, and every pair. */
+size_t pairs_save(const void *zone, void *out, size_t size);
 
-void pairs_get_secret(const struct pairs *pairs, uint64_t secret[2]);
-
-/* Before the first fork. Without the secret that made them, keys mean nothing. False: there is no room for it. */
-void pairs_set_secret(struct pairs *pairs, const uint64_t secret[2]);
-bool pairs_load(struct pairs *pairs, uint64_t key, uint64_t word);
+/* The same into a fresh zone, before the first fork. `word` says what a pair's word is to be by now; 0: it holds nothing any
+ * more. False: it makes no sense, or there is no room for a pair; what there was room for is there. */
+bool pairs_load(struct pairs *pairs, const void *data, size_t size,
+                uint64_t (*word)(uint64_t word, const struct zone_time *time), const struct zone_time *time);
 
 #endif

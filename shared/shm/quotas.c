@@ -14,9 +14,6 @@ static void quotas_init(void *zone, size_t size, const struct segment_plan *plan
     pairs_init(zone, size);
 }
 
-const struct zone_kind quotas_kind = {
-    .name = "quotas", .version = 1, .size = quotas_size, .init = quotas_init, .frozen = true};
-
 /* --- time --- */
 
 enum { MINUTES_BACK = 60 };
@@ -73,6 +70,31 @@ static int64_t minutes_left(uint64_t word, uint64_t minute)
     uint64_t difference = ((word >> COUNT_BITS) - minute) << (64 - END_BITS);
     return word ? (int64_t)difference >> (64 - END_BITS) : 0;
 }
+
+/* --- the zone --- */
+
+/* A window that has ended by the wall clock holds nothing any more. */
+static uint64_t loaded_word(uint64_t word, const struct zone_time *time)
+{
+    return minutes_left(word, time->wall_ns / (60 * NS_PER_SECOND)) > 0 ? word : 0;
+}
+
+static bool quotas_load(void *zone, const void *data, size_t size, const struct zone_time *time)
+{
+    return pairs_load(zone, data, size, loaded_word, time);
+}
+
+const struct zone_kind quotas_kind = {
+    .name = "quotas",
+    .version = 1,
+    .size = quotas_size,
+    .init = quotas_init,
+    .save = pairs_save,
+    .load = quotas_load,
+    .frozen = true,
+};
+
+/* --- charging --- */
 
 /* A charge under way. */
 struct counting {

@@ -56,6 +56,4 @@ void quotas_refund(struct pairs *quotas, const struct lock_caller *caller, uint6
 /* The end of the window that a minute of the wall clock lies in, in minutes. */
 uint64_t quota_window_end(enum quota_window window, uint64_t minute);
 
-/* For snapshots: pairs_each() gives each key with its word, pairs_load() takes it. */
-
 #endif

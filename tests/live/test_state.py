@@ -4,7 +4,7 @@ import pwd
 import signal
 import stat
 
-from gatehouse import Case, Gateway, command, wait_until
+from gatehouse import Case, Gateway, alive, command, wait_until
 
 RESPOND = '{ name = "a"; routes = ( { match = { path = "/"; }; respond = { status = 200; body = "one"; }; } ); }'
 
@@ -51,6 +51,51 @@ class Snapshot(Case):
         gateway.stop()
         self.assertEqual(gateway.start(), None)
         self.assertNotIn("can't be used", gateway.said())
+
+    LIMITED = """{ name = "a"; routes = (
+        { match = { path = "/rate"; }; limit = { rate = "1/h"; burst = 2; }; respond = { status = 200; body = "one"; }; },
+        { match = { path = "/month"; }; quota = "2/month"; respond = { status = 200; body = "one"; }; } ); }"""
+
+    def left(self, gateway, target):
+        """How often a request passes before it is refused."""
+        count = 0
+        while gateway.get(target).status == 200:
+            count += 1
+        return count
+
+    def test_limits_and_quotas_go_on_after_a_restart(self):
+        gateway = self.gateway(apis=self.LIMITED, state=self.settings(), workers=4)
+        self.assertEqual(gateway.get("/rate").status, 200)
+        self.assertEqual(self.left(gateway, "/month"), 2)
+        gateway.stop()
+        gateway.start()
+        self.assertRegex(gateway.said(), r"state\.file: .*snapshot was loaded, \d+ s old")
+        self.assertEqual(self.left(gateway, "/rate"), 1)
+        self.assertEqual(self.left(gateway, "/month"), 0)
+        gateway.stop()
+        gateway.write(state=self.settings().replace('interval', 'limits = "64K"; interval'))
+        gateway.start()  # with another size of the zone
+        self.assertEqual(self.left(gateway, "/rate"), 0)
+        gateway.stop()
+        os.unlink(self.file)
+        gateway.start()
+        self.assertEqual(self.left(gateway, "/rate"), 2)
+
+    def test_after_an_unclean_end_the_last_snapshot_counts(self):
+        gateway = self.gateway(apis=self.LIMITED, state=self.settings("1s"))
+        gateway.deaths_expected = True
+        self.assertEqual(self.left(gateway, "/rate"), 2)
+        wait_until(lambda: os.path.exists(self.file), "a snapshot")
+        first = os.stat(self.file).st_ino  # begun before the last request perhaps; the next one isn't
+        second = wait_until(lambda: os.stat(self.file).st_ino != first and os.stat(self.file).st_ino, "the next one")
+        wait_until(lambda: os.stat(self.file).st_ino != second, "one more")
+        pids = [gateway.pid, *(process["pid"] for process in gateway.processes(states=None))]
+        for pid in pids:
+            os.kill(pid, signal.SIGKILL)
+        gateway.process.wait()
+        wait_until(lambda: not any(alive(pid) for pid in pids), "the end of all")
+        gateway.start()
+        self.assertEqual(self.left(gateway, "/rate"), 0)
 
     def test_one_that_is_torn_or_foreign_is_kept_aside(self):
         for content in (b"", b"gatehouse", bytes(4096), os.urandom(4096)):

@@ -351,49 +351,57 @@ static void threads_over_many_keys_lose_nothing(void **state)
 
 /* --- snapshots --- */
 
-struct copy {
-    uint64_t key[64], word[64];
-    unsigned count;
-};
-
-static void take_copy(void *context, uint64_t key, uint64_t word)
+/* Words of 5 have come to nothing meanwhile. */
+static uint64_t later(uint64_t word, const struct zone_time *time)
 {
-    struct copy *copy = context;
-    assert_true(copy->count < 64);
-    copy->key[copy->count] = key;
-    copy->word[copy->count++] = word;
+    return word == 5 ? 0 : word + (uint64_t)time->shift_ns;
 }
 
 static void pairs_go_through_a_snapshot(void **state)
 {
     (void)state;
+    enum { ROOM = 64 * SEGMENT_PAGE };
+    static uint64_t saved[ROOM / sizeof(uint64_t)];
+    struct zone_time time = {.shift_ns = 1000};
     struct lock_caller caller = zone_caller();
-    struct copy copy = {.count = 0};
-    uint64_t secret[2];
     for (uint64_t i = 0; i < 10; i++)
         for (uint64_t j = 0; j <= i; j++)
             assert_int_equal(update(&caller, key_number(i), &adding), PAIRS_DONE);
-    pairs_each(shared.limits, take_copy, &copy);
-    pairs_get_secret(shared.limits, secret);
-    assert_int_equal(copy.count, 10);
+    atomic_store(pairs_own(shared.limits), 7);
+    size_t size = pairs_save(shared.limits, saved, ROOM);
+    assert_int_equal(size, (3 + 10 * 2) * sizeof(uint64_t));
     zone_close();
     zone_open(16 * SEGMENT_PAGE); /* of another size */
     uint64_t other = key_number(3);
-    pairs_set_secret(shared.limits, secret);
-    assert_true(key_number(3) != other);
-    for (unsigned i = 0; i < copy.count; i++)
-        assert_true(pairs_load(shared.limits, copy.key[i], copy.word[i]));
+    assert_true(pairs_load(shared.limits, saved, size, later, &time));
+    assert_true(key_number(3) != other); /* the secret is the old one's */
+    assert_int_equal(atomic_load(pairs_own(shared.limits)), 7);
     for (uint64_t i = 0; i < 10; i++)
-        assert_int_equal(pairs_word(shared.limits, key_number(i)), 3 + i);
-    assert_false(pairs_load(shared.limits, 0, 1));
-    assert_true(pairs_load(shared.limits, key_number(3), 77)); /* in the place of what was there */
-    assert_int_equal(pairs_word(shared.limits, key_number(3)), 77);
-    uint64_t keys[2 * OF_BUCKET + 1];
+        assert_int_equal(pairs_word(shared.limits, key_number(i)), 3 + i == 5 ? 0 : 1003 + i);
+}
+
+static void a_snapshot_that_makes_no_sense_is_refused(void **state)
+{
+    (void)state;
+    struct zone_time time = {.shift_ns = 0};
+    uint64_t saved[3 + 2 * (2 * OF_BUCKET + 1)] = {1, 2, 3}, keys[2 * OF_BUCKET + 1];
+    for (size_t size = 0; size < 3 * sizeof *saved; size++)
+        assert_false(pairs_load(shared.limits, saved, size, later, &time));
+    assert_false(pairs_load(shared.limits, saved, 4 * sizeof *saved, later, &time));
+    assert_true(pairs_load(shared.limits, saved, 3 * sizeof *saved, later, &time));
+    saved[4] = 9; /* a pair of nobody's */
+    assert_false(pairs_load(shared.limits, saved, 5 * sizeof *saved, later, &time));
+    /* More for one bucket than it has room for: what there is room for is there. */
     colliding(key_number(50), keys, 2 * OF_BUCKET + 1);
-    unsigned room = 0;
+    for (unsigned i = 0; i < 2 * OF_BUCKET + 1; i++) {
+        saved[3 + 2 * i] = keys[i];
+        saved[4 + 2 * i] = 9;
+    }
+    assert_false(pairs_load(shared.limits, saved, sizeof saved, later, &time));
+    unsigned there = 0;
     for (unsigned i = 0; i < 2 * OF_BUCKET + 1; i++)
-        room += pairs_load(shared.limits, keys[i], 5);
-    assert_true(room <= 2 * OF_BUCKET && room >= OF_BUCKET);
+        there += pairs_word(shared.limits, keys[i]) == 9;
+    assert_true(there >= OF_BUCKET && there <= 2 * OF_BUCKET);
 }
 
 int main(void)
@@ -409,6 +417,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(processes_that_collide_lose_nothing, open_small, close_it),
         cmocka_unit_test_setup_teardown(threads_over_many_keys_lose_nothing, open_large, close_it),
         cmocka_unit_test_setup_teardown(pairs_go_through_a_snapshot, open_small, close_it),
+        cmocka_unit_test_setup_teardown(a_snapshot_that_makes_no_sense_is_refused, open_small, close_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
