@@ -63,6 +63,25 @@ static void print_upstreams(const json_t *upstreams)
     }
 }
 
+/* Of endpoints that are names: what their look-ups came to. */
+static void print_names(const json_t *upstreams)
+{
+    size_t i, j;
+    json_t *upstream, *name;
+    bool any = false;
+    json_array_foreach(upstreams, i, upstream)
+    {
+        json_array_foreach(json_object_get(upstream, "names"), j, name)
+        {
+            if (!any)
+                printf("\n%-20s %-40s %9s  %s\n", "UPSTREAM", "NAME", "ADDRESSES", "LOOK-UP");
+            any = true;
+            printf("%-20s %-40s %9" JSON_INTEGER_FORMAT "  %s\n", text_of(upstream, "name"),
+                   text_of(name, "name"), number_of(name, "addresses"), text_of(name, "look_up"));
+        }
+    }
+}
+
 static void print_breaker(const char *of, const json_t *breaker)
 {
     const char *state = text_of(breaker, "state");
@@ -153,6 +172,7 @@ static void print_status(json_t *status)
            number_of(status, "uptime_seconds"));
     print_processes(json_object_get(status, "processes"));
     print_upstreams(json_object_get(status, "upstreams"));
+    print_names(json_object_get(status, "upstreams"));
     print_breakers(json_object_get(status, "upstreams"), json_object_get(status, "route_breakers"));
     print_guards(json_object_get(status, "upstreams"));
     print_overrides(json_object_get(status, "overrides"));

@@ -50,11 +50,11 @@ class Names(Case):
         port = origins[0].port
         self.dns.set("orders.internal", dns.A, "127.0.0.1", "127.0.0.2")
         gateway = self.start([f"orders.internal:{port}"])
-        pids = [process["pid"] for process in gateway.processes()]
+        pids = [process["pid"] for process in gateway.processes(states=None)]
         self.assertEqual(set(self.ask(gateway)), {b"0", b"1"}, "from the first request on")
         self.dns.set("orders.internal", dns.A, "127.0.0.2", "127.0.0.3")
         self.wait_answers(gateway, b"1", b"2")
-        self.assertEqual(pids, [process["pid"] for process in gateway.processes()], "nobody was replaced")
+        self.assertEqual(pids, [process["pid"] for process in gateway.processes(states=None)], "nobody was replaced")
         gateway.wait_error(rf"orders.internal:{port} is 127.0.0.[23]:{port}, 127.0.0.[23]:{port}")
         endpoints = {line["endpoint"] for line in gateway.wait_access(80)}
         self.assertLessEqual(endpoints, {f"127.0.0.{number}:{port}" for number in (1, 2, 3)})
@@ -306,6 +306,30 @@ class Names(Case):
         self.assertEqual(set(self.ask(gateway)), {b"0"})
         self.dns.set("orders.internal", dns.A, "127.0.0.2")
         self.wait_answers(gateway, b"1")
+
+    def test_an_upgrade_keeps_what_was_found(self):
+        origins = self.origins(2)
+        self.dns.set("orders.internal", dns.A, "127.0.0.1")
+        gateway = self.start([f"orders.internal:{origins[0].port}"])
+        self.dns.refuse("orders.internal", dns.SERVFAIL)
+        gateway.wait_error("what was found before stays")
+        before = gateway.wait_processes("worker", 2)
+        done = gateway.run("upgrade")
+        self.assertEqual(done.status, 0, done)
+        gateway.wait_processes("worker", 2, before)
+        self.assertEqual(set(self.ask(gateway)), {b"0"})
+        self.dns.set("orders.internal", dns.A, "127.0.0.2")
+        self.dns.refuse("orders.internal", None)
+        self.wait_answers(gateway, b"1")
+
+    def test_the_status_for_people(self):
+        (origin,) = self.origins(1)
+        self.dns.set("orders.internal", dns.A, "127.0.0.1")
+        gateway = self.start([f"orders.internal:{origin.port}", "nowhere.internal:80"])
+        told = gateway.run("status").out
+        self.assertRegex(told, rf"origin +127.0.0.1:{origin.port} +1 +up")
+        self.assertRegex(told, rf"origin +orders.internal:{origin.port} +1  was found")
+        self.assertRegex(told, "origin +nowhere.internal:80 +0  doesn't exist")
 
     def test_workers_agree_on_the_hash(self):
         origins = self.origins(4)

@@ -38,6 +38,7 @@ struct worker {
     uint64_t time_second; /* what `time` shows, RFC 3339 */
     char time[CLOCK_RFC3339_SIZE];
     struct cluster *clusters; /* by the upstream's index in the settings */
+    struct cluster *named;    /* the first of those with endpoints that are names */
     unsigned request_count;
     uint64_t patterns_exceeded; /* requests for which a route's pattern would have taken too long */
     uint64_t exceeded_told;     /* ms: when the log last said so */

@@ -431,6 +431,7 @@ void clusters_open(struct worker *worker, struct arena *arena)
     struct zones zones = {shared->upstreams, shared->endpoints,
                           cells_join(shared->upstreams, worker->slot_index),
                           cells_join(shared->endpoints, worker->slot_index)};
+    worker->named = NULL;
     worker->clusters = arena_array(arena, upstreams->count, sizeof *worker->clusters);
     for (unsigned i = 0; i < upstreams->count; i++) {
         open_cluster(&worker->clusters[i], worker, upstreams->items[i], &worker->site->balancing[i], arena);

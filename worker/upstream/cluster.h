@@ -64,6 +64,7 @@ struct cluster {
     unsigned count;
     unsigned tries;             /* endpoints that a call tries at most */
     struct cluster_name *names; /* of the endpoints, those that are names */
+    struct cluster *next_named; /* the next cluster with names */
     unsigned name_count;        /* 0: nothing changes while the worker lives */
     unsigned tiers;             /* different priorities of its endpoints */
     uint32_t *sums;             /* room for `weights` */

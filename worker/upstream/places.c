@@ -9,7 +9,6 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include "worker/request/site.h"
 #include "worker/upstream/balance.h"
 #include "worker/upstream/health.h"
 
@@ -33,6 +32,10 @@ void places_open(struct cluster *cluster, const uint32_t *first, struct arena *a
             name++;
         }
         endpoint += endpoint_places(settings);
+    }
+    if (cluster->name_count) {
+        cluster->next_named = cluster->worker->named;
+        cluster->worker->named = cluster;
     }
 }
 
@@ -158,9 +161,8 @@ void places_update(struct cluster *cluster)
 
 void places_turn(struct worker *worker)
 {
-    for (unsigned i = 0; i < worker->site->settings->upstreams.count; i++)
-        if (worker->clusters[i].name_count)
-            places_update(&worker->clusters[i]);
+    for (struct cluster *cluster = worker->named; cluster; cluster = cluster->next_named)
+        places_update(cluster);
 }
 
 const char *cluster_lacks(const struct cluster *cluster, struct arena *arena)
