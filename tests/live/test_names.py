@@ -249,6 +249,18 @@ class Names(Case):
         self.assertEqual(gateway.get("/").body, b"0")
         self.assertEqual(self.dns.drop, 0)
 
+    def test_a_family_that_nobody_answers_for(self):
+        """There are name servers that don't answer questions for AAAA records: the A records don't wait for those."""
+        origins = self.origins(2)
+        self.dns.set("orders.internal", dns.A, "127.0.0.1")
+        self.dns.refuse(("orders.internal", dns.AAAA), dns.SILENT)
+        gateway = self.start([f"orders.internal:{origins[0].port}"],
+                             quick='min_ttl = "50ms"; timeout = "60s"; attempts = 1; start = "10s";')
+        self.assertEqual(gateway.get("/").body, b"0")
+        gateway.replace(extra=gateway.settings["extra"].replace('"60s"', '"200ms"'))
+        self.dns.set("orders.internal", dns.A, "127.0.0.2")
+        self.wait_answers(gateway, b"1")
+
     def test_before_the_first_answer(self):
         """The start waits for it, but not for ever; then who asks is told, and as soon as it comes it is there."""
         (origin,) = self.origins(1)

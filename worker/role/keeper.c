@@ -40,21 +40,31 @@ static void on_end(struct engine *engine)
     resolver_close(CONTAINER_OF(engine, struct keeper, engine)->resolver);
 }
 
+/* False: it can't be, and the master knows why. */
+static bool start(struct keeper *keeper, struct process *process)
+{
+    struct engine *engine = &keeper->engine;
+    const char *why;
+    if (engine_init(engine, process) < 0 || saver_start(&keeper->saver, process, &engine->worker.loop) < 0)
+        return false;
+    engine->worker.admin = admin_answer;
+    engine->on_go = on_go;
+    engine->on_end = on_end;
+    keeper->resolver = resolver_new(&engine->worker, engine->arena, on_resolved, keeper, &why);
+    engine->ready_later = keeper->resolver;
+    if (why)
+        member_failed(process, "names can't be looked up: %s", why);
+    return !why;
+}
+
 int keeper_main(struct process *process)
 {
     struct keeper *keeper = malloc(sizeof *keeper);
     if (!keeper)
         abort();
     int status = 1;
-    struct engine *engine = &keeper->engine;
-    if (engine_init(engine, process) == 0 &&
-        saver_start(&keeper->saver, process, &engine->worker.loop) == 0) {
-        engine->worker.admin = admin_answer;
-        engine->on_go = on_go;
-        engine->on_end = on_end;
-        keeper->resolver = resolver_new(&engine->worker, engine->arena, on_resolved, keeper);
-        engine->ready_later = keeper->resolver;
-        status = engine_run(engine);
+    if (start(keeper, process)) {
+        status = engine_run(&keeper->engine);
         saver_finish(&keeper->saver);
     }
     free(keeper);

@@ -1,5 +1,6 @@
 /* resolver: called by the keeper. A name is looked up in rounds: all its questions (two families; with SRV, of each
- * target) are asked at once, and when the last is answered the round is judged as a whole.
+ * target) are asked at once, and when the last is answered the round is judged as a whole. Meanwhile what was found is
+ * published: nobody waits for the AAAA records of a name server that only answers questions for others.
  */
 #include "worker/service/resolver.h"
 
@@ -17,7 +18,14 @@
 #include "worker/service/merge.h"
 #include "worker/upstream/balance.h"
 
-enum { FOUND_MOST = 2 * NAME_PLACES, RETRY_MS = 1000, RETRY_MOST_MS = 30000, TTL_MOST = 1 << 24 };
+/* EARLY_MS: the answers of one name server come within it, as a rule: then the list changes once. */
+enum {
+    EARLY_MS = 50,
+    FOUND_MOST = 2 * NAME_PLACES,
+    RETRY_MS = 1000,
+    RETRY_MOST_MS = 30000,
+    TTL_MOST = 1 << 24
+};
 
 /* A name. */
 struct lookup {
@@ -31,10 +39,11 @@ struct lookup {
     bool ours;             /* to publish: before GO only what no keeper before us has */
     unsigned failures;     /* rounds in a row without an address */
     unsigned left_out;     /* addresses without a place, as was told last */
-    struct timer timer;    /* for the next round */
+    struct timer timer;    /* for the next round; in a round, for what was found so far */
     /* The round under way. */
-    unsigned pending;           /* questions, and one more while they are being asked */
-    bool failed[NAME_FAMILIES]; /* of this family not everything is known */
+    unsigned pending;              /* questions, and one more while they are being asked */
+    unsigned waits[NAME_FAMILIES]; /* of those, for addresses of this family */
+    bool failed[NAME_FAMILIES];    /* one of those failed: not everything is known */
     enum name_failure failure;
     uint32_t ttl;
     unsigned count;
@@ -150,26 +159,39 @@ static bool has_route(const struct name_address *name)
     return routed;
 }
 
-/* Where this machine has no IPv6, addresses of it would only be tried in vain; unless there are no others. */
-static void drop_unreachable(struct lookup *lookup)
+/* What is to be in the list. */
+struct wanted {
+    unsigned count;
+    struct name_address at[FOUND_MOST];
+};
+
+static bool wants(const struct wanted *wanted, const struct name_address *address)
 {
-    unsigned kept = 0, others = 0;
+    for (unsigned i = 0; i < wanted->count; i++)
+        if (name_address_same(&wanted->at[i], address))
+            return true;
+    return false;
+}
+
+/* Where this machine has no IPv6, addresses of it would only be tried in vain: unless there are no others. */
+static void want_found(const struct lookup *lookup, struct wanted *wanted)
+{
+    bool others = lookup->waits[NAME_IPV4];
     for (unsigned i = 0; i < lookup->count; i++)
-        others += lookup->found[i].family == NAME_IPV4;
-    for (unsigned i = 0; others && i < lookup->count; i++)
-        if (lookup->found[i].family == NAME_IPV4 || has_route(&lookup->found[i]))
-            lookup->found[kept++] = lookup->found[i];
-    if (others)
-        lookup->count = kept;
+        others = others || lookup->found[i].family == NAME_IPV4;
+    for (unsigned i = 0; i < lookup->count; i++)
+        if (!others || lookup->found[i].family == NAME_IPV4 || has_route(&lookup->found[i]))
+            wanted->at[wanted->count++] = lookup->found[i];
 }
 
 /* Of a family of which not everything is known now, what was known stays. */
-static void keep_known(struct lookup *lookup)
+static void want_known(const struct lookup *lookup, struct wanted *wanted)
 {
-    for (unsigned i = 0; i < NAME_PLACES; i++) {
+    for (unsigned i = 0; i < NAME_PLACES && wanted->count < FOUND_MOST; i++) {
         const struct name_address *at = &lookup->list.at[i];
-        if (at->family != NAME_VACANT && lookup->failed[at->family] && lookup->count < FOUND_MOST)
-            lookup->found[lookup->count++] = *at;
+        if (at->family != NAME_VACANT && (lookup->failed[at->family] || lookup->waits[at->family]) &&
+            !wants(wanted, at))
+            wanted->at[wanted->count++] = *at;
     }
 }
 
@@ -178,12 +200,15 @@ static void found(struct lookup *lookup)
     struct cells *endpoints = lookup->resolver->worker->shared->endpoints;
     unsigned max = endpoint_places(lookup->endpoint);
     uint32_t in_flight[NAME_PLACES];
+    struct wanted wanted = {.count = 0};
     struct merged merged;
     for (unsigned i = 0; i < max; i++)
         in_flight[i] = cells_in_flight(endpoints, lookup->places[i]);
-    drop_unreachable(lookup);
-    keep_known(lookup);
-    merge_addresses(&lookup->list, max, lookup->found, lookup->count, in_flight, &merged);
+    want_found(lookup, &wanted);
+    if (!wanted.count)
+        return; /* so far */
+    want_known(lookup, &wanted);
+    merge_addresses(&lookup->list, max, wanted.at, wanted.count, in_flight, &merged);
     tell_found(lookup, &merged);
     lookup->failures = 0;
     if (!merged.changed && lookup->list.failure == NAME_FOUND)
@@ -209,10 +234,17 @@ static void say_ready(struct resolver *resolver)
     loop_defer(&resolver->worker->loop, &resolver->ready);
 }
 
+/* Good or bad. */
+static void has_answer(struct lookup *lookup)
+{
+    if (!lookup->asked && --lookup->resolver->unanswered == 0)
+        say_ready(lookup->resolver);
+    lookup->asked = true;
+}
+
 static void end_round(struct lookup *lookup)
 {
-    struct resolver *resolver = lookup->resolver;
-    struct loop *loop = &resolver->worker->loop;
+    struct loop *loop = &lookup->resolver->worker->loop;
     bool any = lookup->count > 0;
     if (any)
         found(lookup);
@@ -220,9 +252,7 @@ static void end_round(struct lookup *lookup)
         not_found(lookup);
     uint64_t ms = any ? next_after_answer(lookup) : next_after_failure(lookup);
     timer_set(&loop->timers, &lookup->timer, loop->now_ms + ms);
-    if (!lookup->asked && --resolver->unanswered == 0)
-        say_ready(resolver);
-    lookup->asked = true;
+    has_answer(lookup);
 }
 
 static void answered(struct lookup *lookup)
@@ -243,6 +273,14 @@ static void note_failure(struct lookup *lookup, enum name_failure failure)
 {
     if (lookup->failure == NAME_FOUND || is_definite(lookup->failure))
         lookup->failure = lookup->failure == NAME_EMPTY && is_definite(failure) ? NAME_EMPTY : failure;
+}
+
+/* What was found is taken in a moment, should the round not be over by then. */
+static void soon(struct lookup *lookup)
+{
+    struct loop *loop = &lookup->resolver->worker->loop;
+    if (lookup->count && !lookup->timer.deadline)
+        timer_set(&loop->timers, &lookup->timer, loop->now_ms + EARLY_MS);
 }
 
 static void on_addresses(void *context, const struct dns_addresses *addresses)
@@ -266,7 +304,9 @@ static void on_addresses(void *context, const struct dns_addresses *addresses)
         lookup->ttl = addresses->ttl;
     if (addresses->failure != NAME_FOUND && !is_definite(addresses->failure))
         lookup->failed[question->family] = true;
+    lookup->waits[question->family]--;
     free(question);
+    soon(lookup);
     answered(lookup);
 }
 
@@ -282,6 +322,7 @@ static void ask_family(struct lookup *lookup, const char *host, enum name_family
                                        .priority = service ? service->priority : 0,
                                        .weight = service ? service->weight : 1};
     lookup->pending++;
+    lookup->waits[family]++;
     dns_ask_addresses(lookup->resolver->dns, host, family, on_addresses, question);
 }
 
@@ -319,6 +360,7 @@ static void begin_round(struct lookup *lookup)
     lookup->failure = NAME_FOUND;
     lookup->ttl = UINT32_MAX;
     lookup->count = 0;
+    memset(lookup->waits, 0, sizeof lookup->waits);
     memset(lookup->failed, 0, sizeof lookup->failed);
     if (lookup->endpoint->srv) {
         lookup->pending++;
@@ -331,7 +373,14 @@ static void begin_round(struct lookup *lookup)
 
 static void on_timer(struct timer *timer)
 {
-    begin_round(CONTAINER_OF(timer, struct lookup, timer));
+    struct lookup *lookup = CONTAINER_OF(timer, struct lookup, timer);
+    if (!lookup->pending) {
+        begin_round(lookup);
+        return;
+    }
+    found(lookup);
+    if (lookup->list.count)
+        has_answer(lookup);
 }
 
 /* --- the whole --- */
@@ -403,11 +452,11 @@ static unsigned count_names(const struct settings *settings)
 }
 
 struct resolver *resolver_new(struct worker *worker, struct arena *arena, void (*ready)(void *owner),
-                              void *owner)
+                              void *owner, const char **why)
 {
     const struct settings *settings = worker->site->settings;
     unsigned count = count_names(settings);
-    const char *why;
+    *why = NULL;
     if (!count)
         return NULL;
     struct resolver *resolver = arena_zalloc(arena, sizeof *resolver);
@@ -420,11 +469,9 @@ struct resolver *resolver_new(struct worker *worker, struct arena *arena, void (
     timer_init(&resolver->start, on_start_over);
     list_init(&resolver->ready.link);
     resolver->ready.run = on_ready;
-    resolver->dns = dns_new(&worker->loop, resolver->settings, &why);
-    if (!resolver->dns) {
-        log_error("names can't be looked up: %s", why);
+    resolver->dns = dns_new(&worker->loop, resolver->settings, why);
+    if (!resolver->dns)
         return NULL;
-    }
     open_lookups(resolver);
     uint64_t start = (uint64_t)resolver->settings->start, most = (uint64_t)settings->start_timeout / 2;
     timer_set(&worker->loop.timers, &resolver->start,

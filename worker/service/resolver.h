@@ -11,11 +11,11 @@
 
 struct resolver;
 
-/* NULL: the configuration has no names, and nothing is to be waited for; or there are no means to look them up, which was
- * logged. `on_ready`: each name has had an answer, good or bad, or resolver.start is over; not before this returns. Memory
+/* NULL: the configuration has no names, and nothing is to be waited for; or, with `*why` in words, there are no means to
+ * look them up. `on_ready`: each name has had an answer, good or bad, or resolver.start is over; not before this returns. Memory
  * is the worker's for its life. */
 struct resolver *resolver_new(struct worker *worker, struct arena *arena, void (*on_ready)(void *owner),
-                              void *owner);
+                              void *owner, const char **why);
 
 /* The keeper before us, if there was one, is gone. NULL is fine. */
 void resolver_go(struct resolver *resolver);
