@@ -238,16 +238,18 @@ class Breaker(Case):
         gateway.deaths_expected = True
         self.peer.serve = moody
         load = Load(gateway.port, seconds=60, connections=16)
+        killed = []
         for _ in range(15):
-            workers = gateway.wait_processes("worker", 4)
+            workers = gateway.wait_processes("worker", 4, killed)
             asked = len(self.peer.requests)
             self.peer.wait(lambda peer: len(peer.requests) > asked + 100)
-            os.kill(random.choice(workers), signal.SIGKILL)
+            killed.append(random.choice(workers))
+            os.kill(killed[-1], signal.SIGKILL)
         self.assertTrue(load.running())
         load.process.send_signal(signal.SIGINT)
         self.assertGreater(load.finish()["requests"], 1000)
         self.peer.serve = lambda request, sock: answer(b"good")
-        gateway.wait_processes("worker", 4)
+        gateway.wait_processes("worker", 4, killed)
         wait_until(lambda: get(gateway.port, "/").status == 200, "it answers again")
 
         def at_rest():
