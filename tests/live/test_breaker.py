@@ -1,10 +1,10 @@
 """Breakers: one state a node, one probe, what is answered meanwhile, and what survives."""
-import itertools
 import os
 import random
 import re
 import signal
 import threading
+import time
 
 from gatehouse import Case, Load, answer, get, limit, wait_until
 from pair import ALL
@@ -228,11 +228,9 @@ class Breaker(Case):
     @limit(120)
     def test_deaths_leave_nothing_stuck(self):
         """Workers are killed one after another under load, while the breaker opens and closes and calls are repeated."""
-        turn = itertools.count()
-
-        def moody(request, sock):
-            return answer(b"x", "500 Internal Server Error" if next(turn) // 50 % 2 else "200 OK")
-        gateway = self.start('errors = 3; ratio = 0.5; open = "20ms"; max_open = "40ms"; probe = "200ms";',
+        def moody(request, sock):  # a fifth of a second good, a fifth bad
+            return answer(b"x", "500 Internal Server Error" if int(5 * time.monotonic()) % 2 else "200 OK")
+        gateway = self.start('errors = 50; ratio = 0.9; open = "20ms"; max_open = "40ms"; probe = "200ms";',
                              'retry = { attempts = 3; budget = { minimum = 2000.0; }; statuses = [ 500 ]; backoff = { base = "0"; }; }; hedge = { delay = "1ms"; }; '
                              "adaptive = { min = 20; };")
         gateway.deaths_expected = True
