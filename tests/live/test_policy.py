@@ -1,6 +1,7 @@
 """Adding a policy is one file and one line: the page that says so is taken at its word."""
 import os
 import re
+import signal
 import subprocess
 
 from gatehouse import PROGRAM, Case, answer, command, wait_until
@@ -51,6 +52,48 @@ static enum verdict on_request(struct request *request, const void *conf)
 
 const struct policy policy_hold = {
     .name = "hold", .stage = STAGE_ADMIT, .section = &section, .on_request = on_request};
+'''
+
+# Takes every lock of the zones that count requests, and lets them go: as a process that is stopped within a change. Where the
+# locks lie is said in shared/shm/pairs.c and concurrency.c.
+GRAB = r'''
+#include <stdlib.h>
+
+#include "worker/request/request.h"
+
+struct grab_settings {
+    struct origin origin;
+    bool on;
+};
+
+static const struct row rows[] = {
+    ROW_(ROW_FLAG, struct grab_settings, on, .fallback = "true", .help = "take them, or let them go"),
+    ROW_END,
+};
+static const struct section section = {"grab", sizeof(struct grab_settings), rows, .shorthand = "on"};
+
+static void grab(struct worker *worker, void *zone, unsigned count, bool on)
+{
+    struct lock *locks = (struct lock *)((char *)zone + SEGMENT_PAGE + 64);
+    for (unsigned i = 0; i < count; i++)
+        if (!on)
+            lock_drop(&locks[i]);
+        else if (!lock_take(&locks[i], &worker->caller, 1))
+            abort();
+}
+
+static enum verdict on_request(struct request *request, const void *conf)
+{
+    const struct grab_settings *settings = conf;
+    struct shared *shared = request->worker->shared;
+    grab(request->worker, shared->limits, ((uint32_t *)shared->limits)[1], settings->on);
+    grab(request->worker, shared->quotas, ((uint32_t *)shared->quotas)[1], settings->on);
+    grab(request->worker, shared->concurrency, ((uint32_t *)shared->concurrency)[0], settings->on);
+    return VERDICT_NEXT;
+}
+
+const struct policy policy_grab = {
+    .name = "grab", .stage = STAGE_SHAPE, .section = &section, .on_request = on_request};
 '''
 
 
@@ -142,3 +185,44 @@ class Policy(Case):
             client.send_head("GET", "/long")
             wait_until(lambda: gateway.processes("worker")[0]["requests"] == 1, "the request to wait")
         gateway.wait_error("hold /long was cancelled")
+
+    def test_locks_that_somebody_has(self):
+        """A request that has to be counted waits for a lock, without its worker waiting; who holds it for long is not waited
+        for, and who dies with it is robbed."""
+        respond = 'respond = { status = 200; body = "pong"; };'
+        policies = {"limit": 'limit = { rate = "1/h"; burst = 100; by = "header.k"; %s };',
+                    "quota": 'quota = { limit = "100/month"; by = "header.k"; %s };',
+                    "concurrency": 'concurrency = { max = 100; by = "header.k"; %s };'}
+        routes = [f'{{ match = {{ path = "/grab"; }}; grab = true; {respond} }}',
+                  f'{{ match = {{ path = "/drop"; }}; grab = {{ on = false; }}; {respond} }}',
+                  f'{{ match = {{ path = "/free"; }}; {respond} }}']
+        for name, text in policies.items():
+            for path, full in ((name, "admit"), (name + "/strict", "reject")):
+                policy = text % f'when_full = "{full}";'
+                routes.append(f'{{ match = {{ path = "/{path}"; }}; {policy} {respond} }}')
+        gateway = self.gateway(program=self.build("grab", GRAB), workers=1,
+                               apis='{ name = "a"; routes = (%s); }' % ", ".join(routes))
+        gateway.deaths_expected = True
+        for name in policies:
+            with self.subTest(policy=name), gateway.client() as client:
+                known = [("k", "known")]
+                self.assertEqual(gateway.get(f"/{name}", fields=known).status, 200)
+                self.assertEqual(gateway.get("/grab").status, 200)
+                client.send_head("GET", f"/{name}", [("k", "new")])
+                self.assertTrue(client.quiet(0.1))
+                self.assertEqual(gateway.get("/free").status, 200)  # the worker goes on
+                if name != "concurrency":  # who has a pair needs no lock
+                    self.assertEqual(gateway.get(f"/{name}", fields=known).status, 200)
+                self.assertEqual(gateway.get("/drop").status, 200)
+                self.assertEqual(client.answer().status, 200)
+                # At last it is as if there were no room.
+                self.assertEqual(gateway.get("/grab").status, 200)
+                self.problem(gateway.get(f"/{name}/strict", fields=[("k", "other")]), 503)
+                self.assertEqual(gateway.get(f"/{name}", fields=[("k", "another")]).status, 200)
+                client.send_head("GET", f"/{name}", [("k", "gone")])
+                self.assertTrue(client.quiet(0.1))
+                workers = gateway.wait_processes("worker", 1)
+                os.kill(workers[0], signal.SIGKILL)
+                gateway.wait_processes("worker", 1, workers)
+                self.assertEqual(gateway.get(f"/{name}/strict", fields=[("k", "heir")]).status, 200)
+        self.assertEqual(gateway.status()["stats"]["uncounted"], 6)
