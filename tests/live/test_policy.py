@@ -4,7 +4,7 @@ import re
 import signal
 import subprocess
 
-from gatehouse import PROGRAM, Case, answer, command, wait_until
+from gatehouse import PROGRAM, Case, answer, command, limit, wait_until
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
@@ -186,6 +186,7 @@ class Policy(Case):
             wait_until(lambda: gateway.processes("worker")[0]["requests"] == 1, "the request to wait")
         gateway.wait_error("hold /long was cancelled")
 
+    @limit(120)
     def test_locks_that_somebody_has(self):
         """A request that has to be counted waits for a lock, without its worker waiting; who holds it for long is not waited
         for, and who dies with it is robbed."""

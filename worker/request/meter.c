@@ -419,8 +419,11 @@ static void again(struct request *request)
 
 enum verdict meter_busy(struct request *request, const struct meter *meter, struct meter_note *note)
 {
-    enum { TRIES_MOST = 1000, PAUSE_MS = 1 };
-    if (note->tries++ == TRIES_MOST)
+    enum { LONGEST_MS = 1000, PAUSE_MS = 1 };
+    uint64_t now = request->worker->loop.now_ms;
+    if (!note->busy_since)
+        note->busy_since = now;
+    if (now - note->busy_since >= LONGEST_MS)
         return meter_full(request, meter);
     request_wait(request, "meter", PAUSE_MS, again, NULL);
     return VERDICT_WAIT;

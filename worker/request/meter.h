@@ -100,7 +100,7 @@ struct meter_note {
     struct meter_note *next;
     const void *owner;                                              /* what the policy compiled */
     void (*undo)(struct request *request, struct meter_note *note); /* NULL: nothing is to be given back */
-    unsigned tries;
+    uint64_t busy_since; /* ms: when a lock was first waited for; 0: it never was */
 };
 
 /* The owner's note; made, all zero of `size`, if there is none yet. */
