@@ -527,6 +527,19 @@ class Layout(Installed):
         wait_until(lambda: not any(map(alive, before)), "the old workers' end")
         self.assertEqual([gateway.get("/").status for _ in range(4)], [200, 200, 200, 429])
 
+    def test_breakers_stay_open(self):
+        origin = self.origin(lambda request, sock: answer(b"broken", "500 Internal Server Error"))
+        gateway = self.installed(apis=PROXY, upstreams=f"""origin = {{ endpoints = ( "{origin.text}" );
+            breaker = {{ errors = 3; open = "1h"; max_open = "1h"; }}; }};""")
+        self.assertEqual([gateway.get("/").status for _ in range(4)], [500, 500, 500, 503])
+        for zones in ([], ["slots"]):
+            self.install_other(*zones)
+            before = gateway.wait_processes("worker", 2)
+            self.upgrade(gateway)
+            gateway.wait_processes("worker", 2, besides=before)
+            self.assertEqual({gateway.get("/").status for _ in range(20)}, {503})
+        self.assertEqual(len(origin.requests), 3)
+
     def test_health_is_known_on(self):
         healthy = {0: False, 1: True}
 
