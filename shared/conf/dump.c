@@ -123,6 +123,11 @@ static void dump_map(struct dump *dump, const struct section *section, const str
 static bool dump_absent(const struct row *row, const void *field)
 {
     switch (row->kind) {
+    case ROW_NUMBER:
+    case ROW_DURATION:
+    case ROW_SIZE:
+        return !row->fallback && row->min > 0 &&
+               *(const int64_t *)field == 0; /* it may not be 0: it isn't there */
     case ROW_STRING:
         return !*(const char *const *)field;
     case ROW_OPTIONAL:

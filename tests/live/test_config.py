@@ -102,7 +102,9 @@ class Config(Case):
 
     def test_dump_reads_back_the_same(self):
         first = command("config", "--dump", "-c", self.valid(workers=3, upstreams="""
-            u = { endpoints = ( "127.0.0.1:1", { address = "[::1]:2"; weight = 7; } ); timeout = { connect = "7s"; }; };
+            u = { endpoints = ( "127.0.0.1:1", { address = "[::1]:2"; weight = 7; } ); timeout = { connect = "7s"; };
+                  breaker = { fallback = { upstream = "v"; }; }; };
+            v = { endpoints = ( "127.0.0.1:3" ); };
             """).config)
         self.assertEqual(first.status, 0, first)
         self.assertRegex(first.out, r"workers = 3")
