@@ -389,3 +389,20 @@ class Handoff(Case):
             self.assertEqual((got.body, got.get("Connection")), (b"late", "close"))
         stop.join(DEADLINE)
         self.assertFalse(alive(gateway.pid))
+
+    def test_over_an_upgrade(self):
+        """From the workers of one program to those of the next, which hand them on at a reload."""
+        gateway = self.gateway(apis=respond("one"), extra=PATIENT)
+        old = gateway.wait_processes("worker", 2)
+        clients = self.clients(gateway, 8)
+        done = gateway.run("upgrade")
+        self.assertEqual(done.status, 0, f"{done}{gateway.said()}")
+        self.gone(old)
+        old = gateway.wait_processes("worker", 2)
+        for client in clients:
+            self.kept(client, b"one")
+        gateway.reload(apis=respond("two"))
+        self.gone(old)
+        for client in clients:
+            self.kept(client, b"two")
+        self.assertEqual(self.stat(gateway, "taken_over"), 16)
