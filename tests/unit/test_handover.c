@@ -210,6 +210,24 @@ static void what_comes_unasked(void **state)
     assert_false(is_served_by(&old));
 }
 
+/* It may have taken them by then: only its answer, or its end, tells whose they are. */
+static void nonsense_while_an_answer_is_due(void **state)
+{
+    (void)state;
+    drain(new.inbox[1]);
+    int pair = take_offer(), fd = meet(pair);
+    answer(pair, HANDOFF_WELCOME, 1, NULL, 0);
+    char text[200] = {0};
+    assert_int_equal(send(pair, text, sizeof text, 0), sizeof text);
+    say("x");
+    turn();
+    assert_int_equal(read(fd, text, sizeof text), 1); /* nobody else did */
+    answer(pair, HANDOFF_TAKEN, 1, "\0", 1);
+    assert_true(old.empty);
+    close(fd);
+    close(pair);
+}
+
 /* Others are told while an answer is due: it is waited for. */
 static void an_answer_that_is_late(void **state)
 {
@@ -256,6 +274,7 @@ int main(void)
         WORKERS(no_verdict_is_taken),
         WORKERS(a_full_one),
         WORKERS(what_comes_unasked),
+        WORKERS(nonsense_while_an_answer_is_due),
         WORKERS(an_answer_that_is_late),
         WORKERS(cut_under_way),
     };

@@ -192,7 +192,12 @@ static void on_successor(struct source *source, uint32_t events)
         return;
     while (fd_count)
         close(fds[--fd_count]); /* no answer has any */
-    if (got <= 0 || !obey(successor, message)) {
+    bool nonsense = got > 0 ? !obey(successor, message) : got < 0 && errno == EPROTO;
+    if (nonsense)
+        log_warning("a newer process answered what is no hand-off");
+    if (nonsense && successor->sent_count)
+        return; /* whose those are only TAKEN or its end can tell */
+    if (nonsense || got <= 0) {
         lost(successor);
         return;
     }
