@@ -65,7 +65,10 @@ static void load_snapshot(struct master *master, const struct state_settings *st
     const char *cold;
     shared_load(&master->shared, snapshot, master->arena, &cold);
     if (cold)
-        set_aside(state, arena_printf(master->arena, "damaged, of another version, or more than there is room for: %s", cold), errors);
+        set_aside(state,
+                  arena_printf(master->arena,
+                               "damaged, of another version, or more than there is room for: %s", cold),
+                  errors);
     else
         log_notice("state.file: %s was loaded, %" PRIu64 " s old", state->file, snapshot_age(snapshot));
 }
