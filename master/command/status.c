@@ -139,6 +139,25 @@ static void print_guards(const json_t *upstreams)
     }
 }
 
+enum { NEARLY_FULL = 90 }; /* percent */
+
+static void print_zones(const json_t *zones)
+{
+    size_t i;
+    json_t *zone;
+    if (json_array_size(zones))
+        printf("\n%-14s %12s %10s %10s\n", "ZONE", "BYTES", "USED", "ROOM");
+    json_array_foreach(zones, i, zone)
+    {
+        json_int_t used = number_of(zone, "used"), room = number_of(zone, "room");
+        printf("%-14s %12" JSON_INTEGER_FORMAT, text_of(zone, "name"), number_of(zone, "size"));
+        if (room)
+            printf(" %10" JSON_INTEGER_FORMAT " %10" JSON_INTEGER_FORMAT " %s%s", used, room,
+                   text_of(zone, "of"), used * 100 >= room * NEARLY_FULL ? ": nearly full" : "");
+        printf("\n");
+    }
+}
+
 static void print_overrides(const json_t *overrides)
 {
     size_t i;
@@ -175,6 +194,7 @@ static void print_status(json_t *status)
     print_names(json_object_get(status, "upstreams"));
     print_breakers(json_object_get(status, "upstreams"), json_object_get(status, "route_breakers"));
     print_guards(json_object_get(status, "upstreams"));
+    print_zones(json_object_get(status, "zones"));
     print_overrides(json_object_get(status, "overrides"));
     print_stats(json_object_get(status, "stats"));
     if (number_of(status, "log_lines_dropped"))

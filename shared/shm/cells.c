@@ -80,12 +80,11 @@ int cells_take(struct cells *cells, const char *name, uint64_t generation, uint6
     return index;
 }
 
-unsigned cells_used(const struct cells *cells, uint64_t oldest)
+struct zone_use cells_use(const void *zone)
 {
-    unsigned used = 0;
-    for (unsigned i = 0; i < cells->count; i++) {
-        uint64_t generation = generation_of(&cells->name[i]);
-        used += generation && generation >= oldest;
-    }
-    return used;
+    const struct cells *cells = zone;
+    struct zone_use use = {.room = cells->count, .of = "names"};
+    for (unsigned i = 0; i < cells->count; i++)
+        use.used += generation_of(&cells->name[i]) != 0;
+    return use;
 }

@@ -50,8 +50,8 @@ static inline void *cells_at(struct cells *cells, unsigned index)
  * given to the name just now is zero. Master. */
 int cells_take(struct cells *cells, const char *name, uint64_t generation, uint64_t oldest);
 
-/* How many are in use by `oldest` or younger generations. */
-unsigned cells_used(const struct cells *cells, uint64_t oldest);
+/* struct zone_kind's `use`: cells that have a name, those of generations that are gone too: they are given away last. */
+struct zone_use cells_use(const void *zone);
 
 /* The counters of a process, one a cell, of what it has in progress. Owner, once. */
 _Atomic uint32_t *cells_join(struct cells *cells, unsigned slot);

@@ -170,9 +170,19 @@ static void concurrency_release(void *zone, unsigned slot)
         atomic_store_explicit(&counts_of(concurrency, cell)[slot], 0, memory_order_release);
 }
 
+static struct zone_use concurrency_use(const void *zone)
+{
+    struct concurrency *concurrency = (struct concurrency *)(uintptr_t)zone;
+    struct zone_use use = {.room = (uint64_t)concurrency->buckets * OF_BUCKET, .of = "keys"};
+    for (uint32_t i = 0; i < use.room; i++)
+        use.used += sum(concurrency, i) != 0;
+    return use;
+}
+
 const struct zone_kind concurrency_kind = {.name = "concurrency",
                                            .version = 1,
                                            .size = concurrency_size,
                                            .init = concurrency_init,
+                                           .use = concurrency_use,
                                            .frozen = true,
                                            .release = concurrency_release};

@@ -20,4 +20,12 @@ void endpoints_forget(struct cells *endpoints, unsigned index)
         atomic_store_explicit(&words[i], 0, memory_order_relaxed);
 }
 
-const struct zone_kind endpoints_kind = {"endpoints", 1, size, init, cells_release, NULL, NULL, true};
+const struct zone_kind endpoints_kind = {
+    .name = "endpoints",
+    .version = 1,
+    .size = size,
+    .init = init,
+    .release = cells_release,
+    .use = cells_use,
+    .frozen = true,
+};

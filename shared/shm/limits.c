@@ -32,6 +32,16 @@ static bool limits_load(void *zone, const void *data, size_t size, const struct 
     return pairs_load(zone, data, size, loaded_word, time);
 }
 
+static bool holds(uint64_t word, uint64_t now)
+{
+    return word > now;
+}
+
+static struct zone_use limits_use(const void *zone)
+{
+    return pairs_use(zone, holds, clock_monotonic_ns());
+}
+
 const struct zone_kind limits_kind = {
     .name = "limits",
     .version = 1,
@@ -39,6 +49,7 @@ const struct zone_kind limits_kind = {
     .init = limits_init,
     .save = pairs_save,
     .load = limits_load,
+    .use = limits_use,
     .frozen = true,
 };
 

@@ -80,7 +80,13 @@ static void logs_init(void *zone, size_t size, const struct segment_plan *plan)
     atomic_store(&logs->reader.slot, UINT32_MAX);
 }
 
-const struct zone_kind logs_kind = {"logs", 1, logs_size, logs_init, NULL, NULL, NULL, true};
+const struct zone_kind logs_kind = {
+    .name = "logs",
+    .version = 1,
+    .size = logs_size,
+    .init = logs_init,
+    .frozen = true,
+};
 
 static struct log_ring *ring_of(const struct logs *logs, unsigned slot)
 {

@@ -14,7 +14,15 @@ static void init(void *zone, size_t size_, const struct segment_plan *plan)
     cells_init(zone, plan->names, sizeof(struct name_cell), plan->slots);
 }
 
-const struct zone_kind names_kind = {"names", 1, size, init, cells_release, NULL, NULL, true};
+const struct zone_kind names_kind = {
+    .name = "names",
+    .version = 1,
+    .size = size,
+    .init = init,
+    .release = cells_release,
+    .use = cells_use,
+    .frozen = true,
+};
 
 bool name_read(const struct name_cell *cell, struct name_list *list, uint64_t *seen)
 {

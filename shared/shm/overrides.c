@@ -27,13 +27,25 @@ static void overrides_init(void *zone, size_t size, const struct segment_plan *p
     (void)plan;
 }
 
-const struct zone_kind overrides_kind = {
-    .name = "overrides", .version = 1, .size = overrides_size, .init = overrides_init};
-
 uint64_t overrides_serial(const struct overrides *overrides)
 {
     return atomic_load_explicit(&overrides->serial, memory_order_acquire);
 }
+
+static struct zone_use overrides_use(const void *zone)
+{
+    const struct overrides *overrides = zone;
+    uint32_t count = overrides->edition[overrides_serial(overrides) & 1].count;
+    return (struct zone_use){count < OVERRIDES_MAX ? count : OVERRIDES_MAX, OVERRIDES_MAX, "settings"};
+}
+
+const struct zone_kind overrides_kind = {
+    .name = "overrides",
+    .version = 1,
+    .size = overrides_size,
+    .init = overrides_init,
+    .use = overrides_use,
+};
 
 /* Whoever wrote it may have gone wild: texts end where they must. */
 static void read_one(struct override *out, const struct override *item)

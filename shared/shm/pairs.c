@@ -211,6 +211,18 @@ _Atomic uint64_t *pairs_own(struct pairs *pairs)
     return &pairs->own;
 }
 
+struct zone_use pairs_use(const struct pairs *pairs, bool (*holds)(uint64_t word, uint64_t now), uint64_t now)
+{
+    const struct bucket *buckets = (const struct bucket *)((const char *)pairs + pairs->buckets);
+    struct zone_use use = {.room = pairs_room(pairs), .of = "keys"};
+    for (uint32_t i = 0; i < pairs->bucket_count; i++)
+        for (unsigned j = 0; j < OF_BUCKET; j++) {
+            struct pair_value value = pair_load(&buckets[i].pair[j]);
+            use.used += value.key && holds(value.word, now);
+        }
+    return use;
+}
+
 /* --- snapshots --- */
 
 struct saved {

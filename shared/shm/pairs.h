@@ -47,6 +47,10 @@ uint64_t pairs_word(const struct pairs *pairs, uint64_t key);
 /* A word of the zone's own, for who keeps the table. */
 _Atomic uint64_t *pairs_own(struct pairs *pairs);
 
+/* How many pairs hold something: `holds` says it of a word. */
+struct zone_use pairs_use(const struct pairs *pairs, bool (*holds)(uint64_t word, uint64_t now),
+                          uint64_t now);
+
 /* --- for snapshots --- */
 
 /* struct zone_kind's `save`: the secret, without which keys mean nothing, the own word, and every pair. */

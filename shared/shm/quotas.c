@@ -84,6 +84,16 @@ static bool quotas_load(void *zone, const void *data, size_t size, const struct 
     return pairs_load(zone, data, size, loaded_word, time);
 }
 
+static bool holds(uint64_t word, uint64_t minute)
+{
+    return minutes_left(word, minute) > 0;
+}
+
+static struct zone_use quotas_use(const void *zone)
+{
+    return pairs_use(zone, holds, clock_wall_ns() / (60 * NS_PER_SECOND));
+}
+
 const struct zone_kind quotas_kind = {
     .name = "quotas",
     .version = 1,
@@ -91,6 +101,7 @@ const struct zone_kind quotas_kind = {
     .init = quotas_init,
     .save = pairs_save,
     .load = quotas_load,
+    .use = quotas_use,
     .frozen = true,
 };
 

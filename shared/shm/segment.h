@@ -35,6 +35,12 @@ struct zone_time {
     uint64_t monotonic_ns, wall_ns; /* now */
 };
 
+/* How full a zone is, in what it is for. */
+struct zone_use {
+    uint64_t used, room;
+    const char *of; /* "keys" … */
+};
+
 struct zone_kind {
     const char *name;
     uint32_t version; /* raised when the layout changes */
@@ -48,6 +54,7 @@ struct zone_kind {
     /* Into a zone that is fresh. `data` is whole, and aligned to eight bytes; what it says is checked. False: it makes no
      * sense, and the zone is cold. */
     bool (*load)(void *zone, const void *data, size_t size, const struct zone_time *time);
+    struct zone_use (*use)(const void *zone); /* for the status; NULL: it isn't of a kind that can be full */
     bool frozen; /* its first page holds what never changes: see segment_freeze() */
 };
 

@@ -148,6 +148,20 @@ uint64_t shared_measure(const struct segment_plan *plan,
     return segment_measure(kinds, plan, tell, context);
 }
 
+void shared_zones(const struct shared *shared,
+                  void (*tell)(void *context, const char *name, uint64_t size, const struct zone_use *use),
+                  void *context)
+{
+    for (unsigned i = 0; kinds[i]; i++) {
+        size_t size = 0;
+        const void *zone = segment_zone(&shared->segment, kinds[i], &size);
+        struct zone_use use = {0};
+        if (zone && kinds[i]->use)
+            use = kinds[i]->use(zone);
+        tell(context, kinds[i]->name, size, use.of ? &use : NULL);
+    }
+}
+
 int shared_save(const struct shared *shared, const char *path)
 {
     return snapshot_write(path, &shared->segment, kinds);

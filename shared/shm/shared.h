@@ -38,6 +38,11 @@ int shared_save(const struct shared *shared, const char *path);
 void shared_load(struct shared *shared, const struct snapshot *snapshot, struct arena *arena,
                  const char **cold);
 
+/* Tells each zone's name, size, and how full it is (NULL: that can't be said). */
+void shared_zones(const struct shared *shared,
+                  void (*tell)(void *context, const char *name, uint64_t size, const struct zone_use *use),
+                  void *context);
+
 /* The process of that slot is dead: what it held is let go. Master. */
 void shared_release(struct shared *shared, unsigned slot);
 /* What a master of another program left to this one. */

@@ -17,7 +17,13 @@ static void slots_init(void *zone, size_t size, const struct segment_plan *plan)
     slots->count = plan->slots;
 }
 
-const struct zone_kind slots_kind = {"slots", 1, slots_size, slots_init, NULL, NULL, NULL, true};
+const struct zone_kind slots_kind = {
+    .name = "slots",
+    .version = 1,
+    .size = slots_size,
+    .init = slots_init,
+    .frozen = true,
+};
 
 static void fill(struct slot *slot, uint32_t role, uint32_t number, uint64_t generation, uint32_t pid,
                  uint64_t started)

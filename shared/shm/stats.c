@@ -17,8 +17,13 @@ static void stats_init(void *zone, size_t size, const struct segment_plan *plan)
 }
 
 /* Another set of counters is another layout. */
-const struct zone_kind stats_kind = {"stats", 0x10000 + STAT_COUNT, stats_size, stats_init, NULL, NULL, NULL,
-                                     true};
+const struct zone_kind stats_kind = {
+    .name = "stats",
+    .version = 0x10000 + STAT_COUNT,
+    .size = stats_size,
+    .init = stats_init,
+    .frozen = true,
+};
 
 const char *const stat_names[STAT_COUNT] = {
 #define STAT(id, name, help) [STAT_##id] = name,

@@ -21,4 +21,12 @@ static void release(void *zone, unsigned slot)
         breaker_release(&upstreams_cell(cells, i)->breaker, slot);
 }
 
-const struct zone_kind upstreams_kind = {"upstreams", 2, size, init, release, NULL, NULL, true};
+const struct zone_kind upstreams_kind = {
+    .name = "upstreams",
+    .version = 2,
+    .size = size,
+    .init = init,
+    .release = release,
+    .use = cells_use,
+    .frozen = true,
+};

@@ -77,7 +77,12 @@ static void wake_init(void *zone, size_t size, const struct segment_plan *plan)
     }
 }
 
-const struct zone_kind wake_kind = {"wake", 1, wake_size, wake_init, NULL, NULL, NULL, false};
+const struct zone_kind wake_kind = {
+    .name = "wake",
+    .version = 1,
+    .size = wake_size,
+    .init = wake_init,
+};
 
 int wake_open(struct wake *wake, struct wake_zone *zone, unsigned slots)
 {

@@ -161,6 +161,30 @@ class Check(Case):
                                    r"\(set it to 4 or more\)")
 
 
+class Status(Case):
+    def test_zones_and_their_use(self):
+        gateway = self.gateway(
+            upstreams='u = { endpoints = ( "127.0.0.1:1", "127.0.0.1:2" ); };',
+            apis="""{ name = "a"; routes = (
+                { match = { path = "/p"; }; proxy = "u"; },
+                { match = { path = "/"; }; limit = { rate = "1/h"; burst = 5; by = "query.k"; }; quota = { limit = "9/day"; by = "query.k"; };
+                  respond = { status = 200; body = "one"; }; } ); }""",
+            state='state = { size = "64M"; upstreams = 1; endpoints = 20; };')
+        for key in range(7):
+            self.assertEqual(gateway.get(f"/?k={key}").status, 200)
+        zones = {zone["name"]: zone for zone in gateway.status()["zones"]}
+        for name, used, room in (("limits", 7, None), ("quotas", 7, None), ("endpoints", 2, 20), ("upstreams", 1, 1),
+                                 ("concurrency", 0, None), ("overrides", 0, 256)):
+            self.assertEqual(zones[name]["used"], used, zones)
+            if room:
+                self.assertEqual(zones[name]["room"], room)
+        self.assertNotIn("room", zones["logs"])
+        self.assertEqual(zones["limits"]["size"], 16 << 20)
+        said = gateway.run("status").out
+        self.assertRegex(said, r"(?m)^upstreams +\d+ +1 +1 names: nearly full$")
+        self.assertRegex(said, r"(?m)^endpoints +\d+ +2 +20 names$")
+
+
 class Reload(Case):
     def test_cells_of_drained_generations_are_free_again(self):
         """Two cells for one endpoint whose address changes with each reload."""

@@ -39,7 +39,8 @@ static void a_name_keeps_its_cell(void **state)
     assert_int_equal(cells_take(cells, "u/b", 2, 1), 1);
     assert_int_equal(atomic_load(&endpoints_cell(cells, 1)->down_until), 7);
     assert_int_equal(cells_take(cells, "u/a", 2, 1), 0);
-    assert_int_equal(cells_used(cells, 2), 2);
+    assert_int_equal(cells_use(cells).used, 2);
+    assert_int_equal(cells_use(cells).room, CELLS);
 }
 
 static void a_cell_is_another_names_when_nobody_uses_it(void **state)

@@ -47,6 +47,24 @@ static json_t *counters(const struct stats *stats)
     return object;
 }
 
+static void add_zone(void *list, const char *name, uint64_t size, const struct zone_use *use)
+{
+    json_t *zone = json_pack("{s:s, s:I}", "name", name, "size", (json_int_t)size);
+    if (use) {
+        json_object_set_new(zone, "used", json_integer((json_int_t)use->used));
+        json_object_set_new(zone, "room", json_integer((json_int_t)use->room));
+        json_object_set_new(zone, "of", json_string(use->of));
+    }
+    json_array_append_new(list, zone);
+}
+
+static json_t *zones(const struct shared *shared)
+{
+    json_t *list = json_array();
+    shared_zones(shared, add_zone, list);
+    return list;
+}
+
 static json_t *status(const struct worker *worker)
 {
     const struct shared *shared = worker->shared;
@@ -56,12 +74,13 @@ static json_t *status(const struct worker *worker)
     for (unsigned i = 0; i < shared->slots->count; i++)
         dropped += logs_dropped(shared->logs, i);
     uint64_t age = worker->loop.wall_ns > started ? worker->loop.wall_ns - started : 0;
-    return json_pack("{s:s, s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:I}", "version", PACKAGE_VERSION,
-                     "pid", master, "generation", (json_int_t)worker->generation->number, "uptime_seconds",
-                     (json_int_t)(age / NS_PER_SECOND), "routes", (json_int_t)worker->site->route_count,
-                     "processes", list, "upstreams", status_upstreams(worker), "route_breakers",
-                     status_route_breakers(worker), "stats", counters(shared->stats), "overrides",
-                     override_json(worker), "log_lines_dropped", (json_int_t)dropped);
+    return json_pack("{s:s, s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:I}", "version",
+                     PACKAGE_VERSION, "pid", master, "generation", (json_int_t)worker->generation->number,
+                     "uptime_seconds", (json_int_t)(age / NS_PER_SECOND), "routes",
+                     (json_int_t)worker->site->route_count, "processes", list, "upstreams",
+                     status_upstreams(worker), "route_breakers", status_route_breakers(worker), "stats",
+                     counters(shared->stats), "zones", zones(shared), "overrides", override_json(worker),
+                     "log_lines_dropped", (json_int_t)dropped);
 }
 
 enum verdict status_get(struct request *request)
