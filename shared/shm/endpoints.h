@@ -32,6 +32,7 @@ struct endpoint_cell {
     _Atomic uint64_t usual;               /* ns: how long answers take, for who asks; 0: none came yet */
     _Atomic uint32_t failures;            /* p2c: in a row */
     _Atomic uint32_t errors;              /* in a row, as ejection counts them */
+    _Atomic uint32_t broken_off;          /* answers in a row that had no end */
     alignas(64) struct endpoint_bucket window[ENDPOINT_BUCKETS];
 };
 _Static_assert(sizeof(struct endpoint_cell) % 64 == 0, "two cells never share a cache line");

@@ -126,6 +126,28 @@ class Eject(Case):
         self.ask(gateway, 20)
         self.assertEqual(self.states(gateway), ["ejected", "up"])
 
+    def test_answers_that_break_off(self):
+        """Good heads, and bodies that never come whole; a whole one begins the row anew."""
+        services = self.services(2)
+
+        def cut(request, sock):
+            services[0].calls += 1
+            if services[0].calls == 3:
+                return answer(b"whole")
+            sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf")
+            raise ConnectionError
+        services[0].origin.serve = cut
+        gateway = self.start(services, "ejection = 4;", workers=4)
+
+        def ask():
+            with gateway.client() as client:
+                client.send_head("GET", "/", [("Connection", "close")])
+                client.closed()
+            return self.states(gateway) == ["ejected", "up"]
+        wait_until(ask, "it is ejected")
+        self.assertEqual(services[0].calls, 7)
+        gateway.wait_error("is ejected for 30.0 s: 4 answers in a row broke off")
+
     # How many
 
     def test_max_percent_under_load(self):

@@ -39,8 +39,9 @@ static void make(unsigned count, double percent)
 
 static void calls(unsigned index, unsigned good, unsigned bad, uint64_t latency_ms)
 {
-    struct observation yes = {OUTCOME_ANSWERED, 200, latency_ms * NS_PER_MS};
-    struct observation no = {OUTCOME_FAILED, 500, NS_PER_MS};
+    struct observation yes = {
+        .outcome = OUTCOME_ANSWERED, .status = 200, .latency_ns = latency_ms * NS_PER_MS};
+    struct observation no = {.outcome = OUTCOME_FAILED, .status = 500, .latency_ns = NS_PER_MS};
     for (unsigned i = 0; i < good; i++)
         endpoint_observe(&cluster->endpoints[index], &yes);
     for (unsigned i = 0; i < bad; i++)
@@ -85,6 +86,21 @@ static void test_in_a_row(void **state)
     assert_false(is_out(1));
 }
 
+/* Heads come well, bodies don't come whole. */
+static void test_broken_off(void **state)
+{
+    (void)state;
+    make(4, 50);
+    struct observation broken = {.outcome = OUTCOME_FAILED, .broke_off = true};
+    for (unsigned i = 0; i < 9; i++) {
+        calls(1, 1, 0, 1);
+        endpoint_observe(&cluster->endpoints[1], &broken);
+        if (i == 3)
+            endpoint_completed(&cluster->endpoints[1]);
+        assert_int_equal(is_out(1), i == 8);
+    }
+}
+
 /* What nobody waited for says nothing; what counts is a setting. */
 static void test_what_counts(void **state)
 {
@@ -103,10 +119,11 @@ static void test_what_counts(void **state)
         make(4, 50);
         ejection.errors = cases[i].errors;
         ejection.consecutive = 1;
-        struct observation left = {OUTCOME_LEFT, 0, 0};
+        struct observation left = {.outcome = OUTCOME_LEFT};
         endpoint_observe(cluster->endpoints, &left);
         assert_false(is_out(0));
-        struct observation failed = {OUTCOME_FAILED, cases[i].status, NS_PER_MS};
+        struct observation failed = {
+            .outcome = OUTCOME_FAILED, .status = cases[i].status, .latency_ns = NS_PER_MS};
         endpoint_observe(cluster->endpoints, &failed);
         assert_int_equal(is_out(0), cases[i].counts);
     }
@@ -430,6 +447,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         CLUSTER_TEST(test_in_a_row),
+        CLUSTER_TEST(test_broken_off),
         CLUSTER_TEST(test_what_counts),
         CLUSTER_TEST(test_time_grows_and_shrinks),
         CLUSTER_TEST(test_how_many),

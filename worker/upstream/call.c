@@ -50,6 +50,7 @@ void call_observe(struct call *call, enum outcome outcome, unsigned status)
         .outcome = outcome,
         .status = status,
         .latency_ns = call->answered ? 0 : call->cluster->worker->loop.now - call->asked,
+        .broke_off = call->answered,
     };
     endpoint_observe(call->endpoint, &observation);
     if (outcome == OUTCOME_ANSWERED)
@@ -451,6 +452,8 @@ static bool pass_over(struct call *call, const struct response_head *head, bool 
 /* The answer is whole. */
 static void finish(struct call *call)
 {
+    if (call->endpoint)
+        endpoint_completed(call->endpoint);
     end(call);
     if (call->primary)
         end(call->primary);

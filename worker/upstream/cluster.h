@@ -240,10 +240,19 @@ struct observation {
     enum outcome outcome;
     unsigned status;     /* 0: there was no answer */
     uint64_t latency_ns; /* from the last of the request to the head of the answer */
+    bool broke_off;      /* after its head, which was observed already */
 };
 
 /* For all who learn from it: balancer, … Called once a try. */
 void endpoint_observe(struct endpoint *endpoint, const struct observation *observation);
+
+/* An answer came to its end. */
+static inline void endpoint_completed(struct endpoint *endpoint)
+{
+    if (endpoint->cluster->settings->ejection &&
+        atomic_load_explicit(&endpoint->cell->broken_off, memory_order_relaxed))
+        atomic_store_explicit(&endpoint->cell->broken_off, 0, memory_order_relaxed);
+}
 
 /* A connection could not be made: others are preferred for a while. */
 void endpoint_refused(struct endpoint *endpoint);

@@ -130,6 +130,7 @@ bool eject(struct endpoint *endpoint, const char *format, ...)
         return false;
     /* When it is back it begins anew. */
     atomic_store(&endpoint->cell->errors, 0);
+    atomic_store(&endpoint->cell->broken_off, 0);
     window_clear(endpoint->cell);
     stat_add(worker->stats, STAT_EJECTIONS, 1);
     char why[WHY_MAX];
@@ -188,7 +189,20 @@ static void look_at_ratio(struct endpoint *endpoint, uint64_t now_ms)
         eject(endpoint, "%" PRIu64 " errors in %" PRIu64 " calls", sum.bad, total);
 }
 
-/* Exactly one call of the node is the last of the errors in a row. */
+/* Counts an error of those in a row; true: it is ejected. Answers that break off have a row of their own, as their heads
+ * were good. Exactly one call of the node is the last of a row. */
+static bool count_error(struct endpoint *endpoint, bool broke_off)
+{
+    struct endpoint_cell *cell = endpoint->cell;
+    int64_t most = endpoint->cluster->settings->ejection->consecutive;
+    _Atomic uint32_t *row = broke_off ? &cell->broken_off : &cell->errors;
+    uint32_t count = atomic_fetch_add_explicit(row, 1, memory_order_relaxed) + 1;
+    if (!most || count % most != 0)
+        return false;
+    return broke_off ? eject(endpoint, "%" PRIu32 " answers in a row broke off", count)
+                     : eject(endpoint, "%" PRIu32 " errors in a row", count);
+}
+
 void eject_observe(struct endpoint *endpoint, const struct observation *observation)
 {
     struct endpoint_cell *cell = endpoint->cell;
@@ -205,9 +219,7 @@ void eject_observe(struct endpoint *endpoint, const struct observation *observat
             atomic_store_explicit(&cell->errors, 0, memory_order_relaxed);
         return;
     }
-    uint32_t errors = atomic_fetch_add_explicit(&cell->errors, 1, memory_order_relaxed) + 1;
-    if (settings->consecutive && errors % settings->consecutive == 0 &&
-        eject(endpoint, "%" PRIu32 " errors in a row", errors))
+    if (count_error(endpoint, observation->broke_off))
         return;
     if (settings->ratio > 0)
         look_at_ratio(endpoint, now_ms);
