@@ -152,6 +152,19 @@ static void check_queue(struct conf_loader *loader, struct upstream_settings *up
     upstream->queue->origin = upstream->origin;
 }
 
+static void check_health(struct conf_loader *loader, const struct upstream_settings *upstream)
+{
+    if (upstream->slow_start && !upstream->health && !upstream->ejection)
+        conf_error(loader, upstream->slow_start->origin, "slow_start",
+                   "has no effect (set health or ejection too: who isn't out doesn't come back)");
+    for (unsigned i = 0; upstream->health && upstream->health->port && i < upstream->endpoints.count; i++) {
+        const struct endpoint_settings *endpoint = upstream->endpoints.items[i];
+        if (endpoint->address.length && endpoint->address.any.sa_family == AF_UNIX)
+            conf_error(loader, upstream->health->origin, "health.port", "\"%s\" has no ports (leave it out)",
+                       endpoint->text);
+    }
+}
+
 /* By enum proxy_protocol. */
 static const char *const proxy_words[] = {"off", "v1", "v2", NULL};
 
@@ -185,6 +198,7 @@ static void upstream_check(struct conf_loader *loader, void *structure)
                    UPSTREAM_PLACES);
     check_balance(loader, upstream);
     check_queue(loader, upstream);
+    check_health(loader, upstream);
     const struct fallback_settings *fallback = upstream->breaker ? upstream->breaker->fallback : NULL;
     if (fallback && fallback->upstream && upstream->name && strcmp(fallback->upstream, upstream->name) == 0)
         conf_error(loader, fallback->origin, "breaker.fallback.upstream",

@@ -77,9 +77,13 @@ static void test_wrong(void **state)
          "\"5xx\"?)"},
         {"slow_start = { window = \"5s\"; aggression = 0; };",
          "slow_start.aggression: 0 is too small (write 0.01 or more)"},
+        {"slow_start = \"5s\";",
+         "slow_start: has no effect (set health or ejection too: who isn't out doesn't come back)"},
         {"slow_start = { least = 5; };",
          "slow_start.window: is missing (after which it has its whole share again)"},
     };
+    assert_wrong("upstreams = { a = { endpoints = \"unix:/a\";\nhealth = { port = 80; }; }; };",
+                 "main.conf:2: upstreams.a.health.port: \"unix:/a\" has no ports (leave it out)\n");
     for (unsigned i = 0; i < sizeof cases / sizeof *cases; i++) {
         char text[512], says[512];
         snprintf(text, sizeof text, "upstreams = { a = { endpoints = \"10.0.0.1:1\";\n%s }; };", cases[i][0]);

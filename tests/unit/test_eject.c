@@ -1,6 +1,10 @@
 /* eject: who is out and how long, what is looked at, and that the bound holds whatever others do at the same time. */
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
+#include <sys/ptrace.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "shared/base/log.h"
 #include "tests/unit/cluster.h"
@@ -322,6 +326,62 @@ static void test_mark_without_an_owner(void **state)
     assert_true(is_out(0));
 }
 
+/* --- deaths --- */
+
+#if defined(__SANITIZE_ADDRESS__)
+enum { STRIDE = 11 }; /* many more instructions, that are not ours */
+#else
+enum { STRIDE = 1 };
+#endif
+
+/* A process that ejects the first endpoint, and is killed after so many instructions. True: it had ended before. */
+static bool killed_after(unsigned instructions)
+{
+    int status;
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        ptrace(PTRACE_TRACEME, 0, NULL, NULL);
+        raise(SIGSTOP);
+        eject(cluster->endpoints, "it is its turn");
+        _exit(0);
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    for (unsigned i = 0; i < instructions && WIFSTOPPED(status); i++) {
+        assert_int_equal(ptrace(PTRACE_SINGLESTEP, pid, NULL, NULL), 0);
+        assert_int_equal(waitpid(pid, &status, 0), pid);
+    }
+    if (!WIFSTOPPED(status))
+        return true;
+    kill(pid, SIGKILL);
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    return false;
+}
+
+/* Wherever it dies: it is out or it isn't, the bound holds at once, and after a second nothing of the dead is in the way. */
+static void test_killed_at_any_instruction(void **state)
+{
+    (void)state;
+    bool out = false;
+    unsigned marks = 0;
+    make(4, 25);
+    for (unsigned n = 1; !out; n += STRIDE) {
+        for (unsigned i = 0; i < 4; i++)
+            cluster->endpoints[i].cell->ejection = 0;
+        assert_false(killed_after(n));
+        out = is_out(0);
+        bool marked = !out && cluster->endpoints[0].cell->ejection;
+        marks += marked;
+        assert_int_equal(eject(&cluster->endpoints[1], "it is its turn"), !out && !marked);
+        cluster->endpoints[1].spared_until = 0;
+        if (!marked)
+            continue;
+        pass_ms(1024);
+        assert_true(eject(&cluster->endpoints[1], "it is its turn"));
+    }
+    assert_true(marks > 0);
+}
+
 /* --- several processes --- */
 
 enum { THREADS = 4, TURNS = 5000, HOSTS = 8, MAY = 1 };
@@ -457,6 +517,7 @@ int main(void)
         CLUSTER_TEST(test_slow),
         CLUSTER_TEST(test_return_is_told_once),
         CLUSTER_TEST(test_mark_without_an_owner),
+        CLUSTER_TEST(test_killed_at_any_instruction),
         CLUSTER_TEST(test_bound_holds_among_processes),
         CLUSTER_TEST(test_slow_start),
         CLUSTER_TEST(test_slow_start_in_balancers),
