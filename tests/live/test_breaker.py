@@ -225,6 +225,25 @@ class Breaker(Case):
         gateway.replace(upstreams=re.sub("breaker = {[^}]*};", "", self.upstreams))
         self.assertEqual(self.ask(gateway, 1)[0].status, 500)
 
+    def test_survives_an_upgrade_and_its_probe_goes_on(self):
+        gateway = self.start('errors = 2; probe = "5m"; ' + FAST)
+        self.trip(gateway, 2)
+        wait_until(lambda: self.time_is_up(gateway), "time is up")
+        self.switch.status, self.switch.held = "200 OK", True
+        before = len(self.peer.requests)
+        with gateway.client() as client:
+            client.send_head("GET", "/")
+            self.peer.wait(lambda peer: len(peer.requests) == before + 1)
+            workers = [process["pid"] for process in gateway.processes("worker")]
+            done = gateway.run("upgrade")
+            self.assertEqual(done.status, 0, f"{done}{gateway.said()}")
+            gateway.wait_processes("worker", 4, workers)
+            self.problem(self.ask(gateway, 1)[0], 503)  # an old worker has the probe
+            self.assertEqual(self.breaker(gateway)["state"], "half-open")
+            self.switch.free.set()
+            self.assertEqual(client.answer().status, 200)
+        self.assertEqual(self.ask(gateway, 1)[0].status, 200)
+
     @limit(120)
     def test_deaths_leave_nothing_stuck(self):
         """Workers are killed one after another under load, while the breaker opens and closes and calls are repeated."""

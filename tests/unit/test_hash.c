@@ -186,16 +186,47 @@ static void test_dates_there_and_back(void **state)
         clock_rfc3339(day * 86400 * NS_PER_SECOND, text);
         assert_true(clock_parse((struct str){text, 10}, &seconds));
         assert_int_equal(seconds, day * 86400);
+        char http[CLOCK_HTTP_SIZE];
+        clock_http(day * 86400 + day % 86400, http);
+        assert_true(clock_parse_http(str_of(http), &seconds));
+        assert_int_equal(seconds, day * 86400 + day % 86400);
     }
+}
+
+static void test_http_dates_that_are_none(void **state)
+{
+    (void)state;
+    static const char *const wrong[] = {
+        "",
+        "Tue, 24 Nov 2026 03:49:32",
+        "Tue, 24 Nov 2026 03:49:32 UTC",
+        "Tue, 24 nov 2026 03:49:32 GMT",
+        "Tue, 24 Abc 2026 03:49:32 GMT",
+        "Tue; 24 Nov 2026 03:49:32 GMT",
+        "Tue, 31 Nov 2026 03:49:32 GMT",
+        "Tue, 24 Nov 2026 24:49:32 GMT",
+        "Tue, 24 Nov 2026 03-49-32 GMT",
+        "Tue, 2x Nov 2026 03:49:32 GMT",
+        "Tuesday, 24-Nov-26 03:49:32 GMT",
+    };
+    uint64_t seconds;
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
+        if (clock_parse_http(str_of(wrong[i]), &seconds))
+            fail_msg("%s is taken", wrong[i]);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_clock_parse),    cmocka_unit_test(test_dates_there_and_back),
-        cmocka_unit_test(test_siphash),        cmocka_unit_test(test_siphash_as_python),
-        cmocka_unit_test(test_name),           cmocka_unit_test(test_random),
-        cmocka_unit_test(test_dates),          cmocka_unit_test(test_dates_as_the_library),
+        cmocka_unit_test(test_clock_parse),
+        cmocka_unit_test(test_dates_there_and_back),
+        cmocka_unit_test(test_http_dates_that_are_none),
+        cmocka_unit_test(test_siphash),
+        cmocka_unit_test(test_siphash_as_python),
+        cmocka_unit_test(test_name),
+        cmocka_unit_test(test_random),
+        cmocka_unit_test(test_dates),
+        cmocka_unit_test(test_dates_as_the_library),
         cmocka_unit_test(test_clocks_advance),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
