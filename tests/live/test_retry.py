@@ -324,6 +324,35 @@ class Retry(Tries):
         wait_until(lambda: self.stat(gateway, "aborted") == 1, "the gateway knows")
         self.assertEqual(len(peer.requests), 1)
 
+    def test_the_time_of_a_try_is_not_the_clients(self):
+        peer = self.scripted()
+        gateway = self.start('attempts = 3; per_try = "200ms"; ' + QUICK, peer)
+        with gateway.client() as client:
+            client.send("PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n12345")
+            self.assertTrue(client.quiet(0.7))
+            client.send("67890")
+            self.assertEqual(client.answer().body, b"good")
+        self.assertEqual([request.body for request in peer.requests], [b"1234567890"])
+        self.assertEqual(peer.connections, 1)
+
+    def test_who_is_tried_again_waits_in_the_queue_too(self):
+        gate = threading.Semaphore(0)
+
+        def waits(request, sock):
+            gate.acquire(timeout=10)
+            return answer(b"waited")
+        peer = self.scripted(UNAVAILABLE, waits)
+        gateway = self.start('attempts = 2; retry_after = "1s"; backoff = { base = "1s"; cap = "1s"; };', peer,
+                             more='max_connections = 1; queue = { size = 1; timeout = "10s"; };')
+        with gateway.client() as again, gateway.client() as other:
+            again.send_head("GET", "/again")
+            peer.wait(lambda peer: len(peer.requests) == 1)
+            other.send_head("GET", "/other")  # between the two tries, or after them
+            peer.wait(lambda peer: len(peer.requests) == 2)
+            gate.release()
+            self.assertEqual({again.answer().status, other.answer().status}, {200})
+        self.assertEqual(sorted(request.target for request in peer.requests), ["/again", "/again", "/other"])
+
     # The budget
 
     def test_budget_bounds_a_storm(self):
