@@ -70,6 +70,16 @@ void upgrade_execute(int image, const struct master *master, int baton, const ch
 
 /* --- the old program: trying the new one --- */
 
+static void log_lines(const char *text)
+{
+    struct str rest = str_of(text);
+    while (rest.length) {
+        struct str line = str_cut(&rest, '\n');
+        if (line.length)
+            log_error("upgrade: %.*s", (int)line.length, line.data);
+    }
+}
+
 /* The end of one that did not come to pass: all is as before. */
 static void fail(struct master *master, const char *why)
 {
@@ -80,7 +90,7 @@ static void fail(struct master *master, const char *why)
         length--;
     snprintf(text, sizeof(text), "%.*s\nnothing was changed: generation %" PRIu64 " serves on", length, why,
              master->reload.number);
-    log_error("upgrade: %.*s", length, why);
+    log_lines(why);
     log_error("upgrade: nothing was changed: generation %" PRIu64 " serves on", master->reload.number);
     if (upgrade->pipe >= 0)
         close(upgrade->pipe);
@@ -372,7 +382,7 @@ static void advance_returning(struct master *master)
         snprintf(why, sizeof(why), "%s", strerror(errno));
     }
     /* As if the master had been killed: the workers serve on, and a new master tells them to drain. */
-    log_error("upgrade: %s", upgrade->back.why);
+    log_lines(upgrade->back.why);
     log_error("upgrade: the old program can't be executed again: %s; its processes serve on without a master",
               why);
     _exit(1);

@@ -362,19 +362,24 @@ void *segment_zone(const struct segment *segment, const struct zone_kind *kind, 
     return segment->base + entry->offset;
 }
 
-const char *segment_differs(const struct segment *segment, const struct zone_kind *kind,
-                            const struct segment_plan *plan, struct arena *arena)
+enum segment_fit segment_fit(const struct segment *segment, const struct zone_kind *kind,
+                             const struct segment_plan *plan, struct arena *arena, const char **how)
 {
     const struct segment_entry *entry = entry_of(&segment, kind->name);
     uint64_t size = kind->size(plan);
+    *how = "there was none";
     if (!entry)
-        return "there was none";
-    if (entry->version != kind->version)
-        return arena_printf(arena, "its version is %" PRIu32 ", was %" PRIu32, kind->version, entry->version);
-    if (entry->size != size)
-        return arena_printf(arena, "its size is %s, was %s", segment_size_text(size).text,
+        return SEGMENT_OTHER_LAYOUT;
+    if (entry->version != kind->version) {
+        *how = arena_printf(arena, "its version is %" PRIu32 ", was %" PRIu32, kind->version, entry->version);
+        return SEGMENT_OTHER_LAYOUT;
+    }
+    if (entry->size != size) {
+        *how = arena_printf(arena, "its size would be %s, is %s", segment_size_text(size).text,
                             segment_size_text(entry->size).text);
-    return NULL;
+        return SEGMENT_OTHER_SIZE;
+    }
+    return SEGMENT_FITS;
 }
 
 /* How many zones of an older segment are in use still; the memory of the others is given back. */

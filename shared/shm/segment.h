@@ -84,9 +84,16 @@ uint64_t segment_measure(const struct zone_kind *const *kinds, const struct segm
 int segment_open(struct segment *segment, int fd, struct segment *older, struct arena *arena,
                  const char **why);
 
-/* NULL: the zone of that name is as this program would make it. Else what is different, in words, in `arena`. */
-const char *segment_differs(const struct segment *segment, const struct zone_kind *kind,
-                            const struct segment_plan *plan, struct arena *arena);
+/* How the zone of that name is to what this program would make. */
+enum segment_fit {
+    SEGMENT_FITS,
+    SEGMENT_OTHER_LAYOUT, /* of another version, or there is none */
+    SEGMENT_OTHER_SIZE,   /* of this version: by other settings */
+};
+
+/* `*how`: what is different, in words, in `arena`. */
+enum segment_fit segment_fit(const struct segment *segment, const struct zone_kind *kind,
+                             const struct segment_plan *plan, struct arena *arena, const char **how);
 
 /* Puts a new segment with these zones before the present one; what was taken from that is as it was. As
  * segment_create(). */

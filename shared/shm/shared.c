@@ -68,24 +68,42 @@ static bool is_of(const struct zone_kind *const *list, const struct zone_kind *k
     return *list != NULL;
 }
 
-/* Which zones start cold, into `cold`, ended by NULL; how many. */
-static unsigned find_cold(const struct segment *segment, const struct segment_plan *plan,
-                          const struct zone_kind *cold[SEGMENT_ZONES + 1], struct shared_change *change,
-                          struct arena *arena)
+/* Whether a zone of processes is laid out otherwise. */
+static bool processes_change(const struct segment *segment, const struct segment_plan *plan,
+                             struct arena *arena)
 {
-    unsigned count = 0;
-    *change = (struct shared_change){NULL, false};
+    const char *how;
+    bool change = false;
     for (const struct zone_kind *const *kind = of_processes; *kind; kind++)
-        change->processes |= segment_differs(segment, *kind, plan, arena) != NULL;
+        change |= segment_fit(segment, *kind, plan, arena, &how) == SEGMENT_OTHER_LAYOUT;
+    return change;
+}
+
+/* Which zones start cold, into `cold`, ended by NULL; how many. -1 and `*why`: one has another size though it is of the
+ * same layout. That is by the settings, for which nobody's limits shall be forgotten. */
+static int find_cold(const struct segment *segment, const struct segment_plan *plan,
+                     const struct zone_kind *cold[SEGMENT_ZONES + 1], struct shared_change *change,
+                     struct arena *arena, const char **why)
+{
+    int count = 0;
+    *change = (struct shared_change){NULL, processes_change(segment, plan, arena)};
     for (const struct zone_kind *const *kind = kinds; *kind; kind++) {
-        const char *differs = segment_differs(segment, *kind, plan, arena);
-        if (!differs && change->processes && is_of(of_processes, *kind))
-            differs = "with the others of processes";
-        if (!differs)
+        const char *how;
+        enum segment_fit fit = segment_fit(segment, *kind, plan, arena, &how);
+        bool with_others = fit != SEGMENT_OTHER_LAYOUT && change->processes && is_of(of_processes, *kind);
+        if (fit == SEGMENT_OTHER_SIZE && !with_others) {
+            *why = arena_printf(arena,
+                                "the shared memory of %s can't be changed by an upgrade: %s (set it as it "
+                                "was, or restart the gateway)",
+                                (*kind)->name, how);
+            return -1;
+        }
+        if (fit == SEGMENT_FITS && !with_others)
             continue;
         cold[count++] = *kind;
-        change->text = arena_printf(arena, "%s%s%s (%s)", change->text ? change->text : "",
-                                    change->text ? ", " : "", (*kind)->name, differs);
+        change->text =
+            arena_printf(arena, "%s%s%s (%s)", change->text ? change->text : "", change->text ? ", " : "",
+                         (*kind)->name, with_others ? "with the others of processes" : how);
     }
     cold[count] = NULL;
     return count;
@@ -121,13 +139,17 @@ int shared_adopt(struct shared *shared, const struct shared_found *found, const 
     *shared = (struct shared){.segment = {.fd = -1}};
     if (open_all(&shared->segment, found, arena, why) < 0)
         return -1;
-    unsigned count = find_cold(&shared->segment, plan, cold, change, arena);
+    int count = find_cold(&shared->segment, plan, cold, change, arena, why);
+    if (count < 0) {
+        shared_destroy(shared);
+        return -1;
+    }
     for (const struct zone_kind *const *kind = kinds; *kind; kind++)
         if (!is_of(cold, *kind))
             segment_refreeze(&shared->segment, *kind);
     if (trial)
         return 0;
-    if (count && segment_extend(&shared->segment, cold, plan, arena, why) < 0) {
+    if (count > 0 && segment_extend(&shared->segment, cold, plan, arena, why) < 0) {
         shared_destroy(shared);
         return -1;
     }

@@ -349,6 +349,13 @@ class Trial(Installed):
         self.served.write()
         self.sound(self.served)
 
+    def test_another_size_of_the_shared_memory(self):
+        """It would be cold, for a slip."""
+        self.served.write(state='state = { size = "16M"; endpoints = 100; };')
+        self.refused(self.served, "endpoints can't be changed by an upgrade")
+        self.served.write(state='state = { size = "16M"; };')
+        self.sound(self.served)
+
     def test_more_workers_than_there_is_room_for(self):
         self.served.by_control = True
         self.served.write(workers=500)

@@ -255,16 +255,20 @@ static void another_program_finds_it_again(void **state)
     ours[7] = 'o';
     assert_int_equal(theirs[7], 'o');
     assert_memory_equal(segment_seed(&first), segment_seed(&second), 16);
-    assert_null(segment_differs(&second, &ant, &small, arena));
+    const char *how;
+    assert_int_equal(segment_fit(&second, &ant, &small, arena, &how), SEGMENT_FITS);
 
     struct zone_kind newer = ant, more = ant, cat = ant;
     struct segment_plan other = small;
     newer.version = 2;
     other.slots = 6;
     cat.name = "cat";
-    assert_string_equal(segment_differs(&second, &newer, &small, arena), "its version is 2, was 1");
-    assert_string_equal(segment_differs(&second, &more, &other, arena), "its size is 6K, was 5K");
-    assert_string_equal(segment_differs(&second, &cat, &small, arena), "there was none");
+    assert_int_equal(segment_fit(&second, &newer, &small, arena, &how), SEGMENT_OTHER_LAYOUT);
+    assert_string_equal(how, "its version is 2, was 1");
+    assert_int_equal(segment_fit(&second, &more, &other, arena, &how), SEGMENT_OTHER_SIZE);
+    assert_string_equal(how, "its size would be 6K, is 5K");
+    assert_int_equal(segment_fit(&second, &cat, &small, arena, &how), SEGMENT_OTHER_LAYOUT);
+    assert_string_equal(how, "there was none");
     segment_destroy(&first);
     assert_int_equal(theirs[7], 'o');
     segment_destroy(&second);
@@ -299,7 +303,9 @@ static void changed_zones_are_hidden_by_newer_ones(void **state)
     assert_int_equal(old_ant[3], 'o'); /* who has it may go on */
     /* What it was is out of date for ever. */
     assert_null(segment_zone(&segment, &ant, NULL));
-    assert_string_equal(segment_differs(&segment, &ant, &small, arena), "its version is 1, was 2");
+    const char *how;
+    assert_int_equal(segment_fit(&segment, &ant, &small, arena, &how), SEGMENT_OTHER_LAYOUT);
+    assert_string_equal(how, "its version is 1, was 2");
 
     uint64_t before = reserved(segment.older);
     segment_trim(&segment);
