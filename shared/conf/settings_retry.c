@@ -78,8 +78,9 @@ static const struct row retry_rows[] = {
               "the methods of requests that are tried again; without it: those that do no harm when "
               "done twice (GET, HEAD, PUT, DELETE, OPTIONS, TRACE). After connect any is: nothing was sent"),
     RETRY(ROW_DURATION, per_try, .fallback = "0", .min = 0, .max = HOUR,
-          .help = "how long a try may take to the head of its answer, connecting included; 0: only timeout "
-                  "bounds it"),
+          .help =
+              "how long a try may take to the head of its answer, connecting included; anew when the last of "
+              "the body has come from the client; 0: only timeout bounds it"),
     RETRY(ROW_GROUP, backoff, .section = &backoff_section, .help = "how long a retry waits"),
     RETRY(ROW_GROUP, budget, .section = &budget_section,
           .help = "how many retries there may be, of all workers together"),

@@ -379,6 +379,9 @@ void call_send(struct call *call, const char *data, size_t length, bool last)
         replay_add(call, data, length, last);
     if (call->client)
         http1_client_send_body(call->client, data, length, last);
+    if (last && call->try_timed) /* from now on it is the endpoint that is waited for */
+        timer_set(timers_of(call), &call->try_end,
+                  call->cluster->worker->loop.now_ms + call->retrying->per_try);
     if (last && call->client && call->retrying && call->retrying->hedge)
         hedge_arm(call);
 }
