@@ -6,7 +6,7 @@ import signal
 import threading
 import time
 
-from gatehouse import Case, Load, answer, get, limit, wait_until
+from gatehouse import Case, Load, answer, get, limit, slow, wait_until
 from pair import ALL
 
 FAST = 'open = "300ms"; jitter = 0.0; max_open = "10m";'
@@ -244,7 +244,7 @@ class Breaker(Case):
             self.assertEqual(client.answer().status, 200)
         self.assertEqual(self.ask(gateway, 1)[0].status, 200)
 
-    @limit(120)
+    @limit(180)
     def test_deaths_leave_nothing_stuck(self):
         """Workers are killed one after another under load, while the breaker opens and closes and calls are repeated."""
         def moody(request, sock):  # a fifth of a second good, a fifth bad
@@ -254,9 +254,9 @@ class Breaker(Case):
                              "adaptive = { min = 20; };")
         gateway.deaths_expected = True
         self.peer.serve = moody
-        load = Load(gateway.port, seconds=60, connections=16)
+        load = Load(gateway.port, seconds=170, connections=16)
         killed = []
-        for _ in range(15):
+        for _ in range(5 if slow() else 15):
             workers = gateway.wait_processes("worker", 4, killed)
             asked = len(self.peer.requests)
             self.peer.wait(lambda peer: len(peer.requests) > asked + 100)
