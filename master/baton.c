@@ -23,10 +23,8 @@ static const char *const state_names[] = {
     [CHILD_DRAINING] = "draining", [CHILD_STOPPING] = "stopping",
 };
 static const char *const wait_names[] = {
-    [CLIENT_SPEAKS] = "speaks",
-    [CLIENT_AWAITS_RELOAD] = "reload",
-    [CLIENT_AWAITS_STOP] = "stop",
-    [CLIENT_AWAITS_UPGRADE] = "upgrade",
+    [CLIENT_SPEAKS] = "speaks",          [CLIENT_AWAITS_RELOAD] = "reload", [CLIENT_AWAITS_STOP] = "stop",
+    [CLIENT_AWAITS_UPGRADE] = "upgrade", [CLIENT_AWAITS_REOPEN] = "reopen",
 };
 #define COUNT(array) (sizeof(array) / sizeof(*(array)))
 

@@ -34,6 +34,10 @@ static void obey(struct master *master, struct child *child, const struct channe
     case CHANNEL_FAILED:
         memcpy(child->failed, message->text, sizeof(child->failed));
         break;
+    case CHANNEL_REOPENED:
+        child->reopen_done = message->number;
+        master->again = true;
+        break;
     case CHANNEL_CUT:
         master->cut += message->number;
         log_notice("%s cut %" PRIu64 " %s", child_name(child).text, message->number, message->text);

@@ -30,12 +30,13 @@ struct child {
     uint64_t started; /* as the slot says: by it locks name their holder */
     int channel;      /* -1: it closed its end */
     enum child_state state;
-    bool undone;               /* of a transaction that failed */
-    bool adopted;              /* of the program that we took over from */
-    unsigned set;              /* which slots, mailboxes and log rings it uses: see struct upgrade */
-    uint64_t go_at;            /* milliseconds; 0: no GO yet */
-    uint64_t kill_at;          /* when it is killed if it still lives; 0: not */
-    char failed[CHANNEL_TEXT]; /* what it said in FAILED */
+    bool undone;                       /* of a transaction that failed */
+    bool adopted;                      /* of the program that we took over from */
+    unsigned set;                      /* which slots, mailboxes and log rings it uses: see struct upgrade */
+    uint64_t go_at;                    /* milliseconds; 0: no GO yet */
+    uint64_t kill_at;                  /* when it is killed if it still lives; 0: not */
+    uint64_t reopen_told, reopen_done; /* a logger: the latest REOPEN that it got, and that it obeyed */
+    char failed[CHANNEL_TEXT];         /* what it said in FAILED */
 };
 
 /* "worker 3 (pid 123)", in static memory of the caller. */

@@ -17,7 +17,7 @@
 #include "master/stop.h"
 #include "shared/base/log.h"
 
-enum { CONTROL_BACKLOG = 16, SPEAK_MS = 10000 };
+enum { CONTROL_BACKLOG = 16, SPEAK_MS = 10000, REOPEN_MS = 10000 };
 
 void control_init(struct control *control)
 {
@@ -117,9 +117,13 @@ static void verb_stop(struct master *master, struct client *client)
 
 static void verb_reopen(struct master *master, struct client *client)
 {
-    char why[1024] = "the logs were opened again";
-    bool done = reopen_logs(master, why, sizeof(why)) == 0;
-    reply_and_close(client, done, why);
+    char why[1024];
+    client->wait = CLIENT_AWAITS_REOPEN;
+    client->until = master->now + REOPEN_MS;
+    if (reopen_logs(master, why, sizeof(why)))
+        reply_and_close(client, false, why);
+    else
+        client->ticket = master->reopens;
 }
 
 static void verb_upgrade(struct master *master, struct client *client)
@@ -201,6 +205,21 @@ void control_overdue(struct master *master)
         struct client *client = &master->control.clients[i];
         if (client->fd >= 0 && client->wait == CLIENT_SPEAKS && master->now >= client->until)
             client_close(client);
+    }
+}
+
+void control_reopened(struct master *master)
+{
+    for (unsigned i = 0; i < CONTROL_CLIENTS; i++) {
+        struct client *client = &master->control.clients[i];
+        if (client->fd < 0 || client->wait != CLIENT_AWAITS_REOPEN)
+            continue;
+        if (reopen_is_done(master, client->ticket))
+            reply_and_close(client, true, "the logs were opened again");
+        else if (master->now >= client->until)
+            reply_and_close(client, false,
+                            "the logs were opened again, but the logger still writes to the old ones: it is "
+                            "stopped, or waits for a disk");
     }
 }
 

@@ -12,13 +12,19 @@ struct master;
 
 enum { CONTROL_CLIENTS = 16, CONTROL_VERB_MAX = 32, CONTROL_REPLY_MAX = 65536 };
 
-enum client_wait { CLIENT_SPEAKS, CLIENT_AWAITS_RELOAD, CLIENT_AWAITS_STOP, CLIENT_AWAITS_UPGRADE };
+enum client_wait {
+    CLIENT_SPEAKS,
+    CLIENT_AWAITS_RELOAD,
+    CLIENT_AWAITS_STOP,
+    CLIENT_AWAITS_UPGRADE,
+    CLIENT_AWAITS_REOPEN
+};
 
 struct client {
     int fd; /* -1: a free place */
     enum client_wait wait;
-    uint64_t ticket; /* the reload whose outcome is awaited */
-    uint64_t until;  /* CLIENT_SPEAKS: when it is turned away; milliseconds */
+    uint64_t ticket; /* the reload, or REOPEN, whose outcome is awaited */
+    uint64_t until;  /* when who speaks is turned away, and who awaits a REOPEN is told no; milliseconds */
 };
 
 struct control {
@@ -40,6 +46,9 @@ void control_client(struct master *master, struct client *client);
 
 /* Turns away who says nothing. */
 void control_overdue(struct master *master);
+
+/* Answers who waits for a REOPEN that loggers have obeyed, or that takes too long. */
+void control_reopened(struct master *master);
 
 /* Answers all that wait for a reload up to that ticket, for the stop, or for the upgrade. */
 void control_reload_done(struct control *control, uint64_t ticket, bool done, const char *text);

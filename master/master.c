@@ -203,6 +203,7 @@ static void turn(struct master *master)
     free(polls);
     obey_signals(master);
     control_overdue(master);
+    control_reopened(master);
     child_kill_overdue(master);
     watchdog_look(master);
     drain_orphans(master);

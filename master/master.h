@@ -38,7 +38,8 @@ struct master {
     uint64_t born;   /* the same, at start */
     uint64_t
         orphans_at; /* when the orphans of a killed master are told to drain; 0: there are none, or they were */
-    uint64_t cut;   /* requests and connections that draining processes told they had cut */
+    uint64_t reopens; /* how often the loggers were given new files */
+    uint64_t cut;     /* requests and connections that draining processes told they had cut */
 
     struct signals signals;
     struct control control;

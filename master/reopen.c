@@ -10,16 +10,30 @@ void reopen_take(struct master *master, struct logfiles *files)
 {
     struct channel_message message;
     logfiles_message(files, &message);
+    message.number = ++master->reopens;
     LIST_EACH(link, &master->children)
     {
         struct child *child = CONTAINER_OF(link, struct child, link);
-        if ((child->role->inherits & INHERIT_LOGS) && child->channel >= 0 &&
-            channel_send(child->channel, &message))
+        if (!(child->role->inherits & INHERIT_LOGS) || child->channel < 0)
+            continue;
+        child->reopen_told = message.number;
+        if (channel_send(child->channel, &message))
             log_error("%s doesn't take the log files: %m", child_name(child).text);
     }
     logfiles_close(&master->logs);
     master->logs = *files;
     logfiles_init(files);
+}
+
+bool reopen_is_done(const struct master *master, uint64_t number)
+{
+    LIST_EACH(link, &master->children)
+    {
+        const struct child *child = CONTAINER_OF(link, struct child, link);
+        if (child->reopen_told >= number && child->reopen_done < number)
+            return false;
+    }
+    return true;
 }
 
 int reopen_logs(struct master *master, char *why, size_t size)

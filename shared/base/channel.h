@@ -22,6 +22,7 @@ enum channel_verb {
     CHANNEL_SUCCESSORS = 8, /* master to worker: the inboxes of those that take its connections over, the
                              * latest that were told; none: nobody takes them. Comes before DRAIN */
     CHANNEL_OFFER = 9,      /* worker to an inbox: the end of a hand-off's connection; number: its version */
+    CHANNEL_REOPENED = 10,  /* logger: the descriptors of the REOPEN with that number are in use */
 };
 
 enum { CHANNEL_TEXT = 1000, CHANNEL_FDS = 16 };

@@ -386,12 +386,42 @@ class Logs(Case):
             os.rename(path, path + ".1")
         done = gateway.run("reopen")
         self.assertEqual(done.status, 0, done)
-        gateway.wait_error("the logs were opened again")  # by the logger, to which the command has only passed them
-        gateway.get("/")
+        gateway.get("/")  # the command has waited for the logger: no line goes to the old file any more
         gateway.wait_access(1)
         with open(gateway.access_log + ".1", encoding="utf-8") as file:
             self.assertEqual(len(file.readlines()), 1)
         wait_until(lambda: descriptors(logger) == before, "the old files' end")
+
+    def test_reopen_while_the_logger_is_stopped(self):
+        """The command says so after a while; the logger obeys once it runs again."""
+        gateway = self.gateway(apis=RESPOND)
+        logger = gateway.wait_processes("logger", 1)[0]
+        os.kill(logger, signal.SIGSTOP)
+        try:
+            done = gateway.run("reopen", timeout=60)
+        finally:
+            os.kill(logger, signal.SIGCONT)
+        self.assertEqual(done.status, 1, done)
+        self.assertIn("the logger still writes to the old ones", done.err)
+        gateway.wait_error("the logs were opened again")
+        self.assertEqual(gateway.run("reopen").status, 0)
+
+    def test_reopen_while_the_logger_dies(self):
+        """Its successor has the new files from the start."""
+        gateway = self.gateway(apis=RESPOND)
+        gateway.deaths_expected = True
+        logger = gateway.wait_processes("logger", 1)[0]
+        os.kill(logger, signal.SIGSTOP)
+        os.rename(gateway.access_log, gateway.access_log + ".1")
+        told = []
+        asking = threading.Thread(target=lambda: told.append(gateway.run("reopen")))
+        asking.start()
+        wait_until(lambda: os.path.exists(gateway.access_log), "the new file, which the master has opened")
+        os.kill(logger, signal.SIGKILL)
+        asking.join()
+        self.assertEqual(told[0].status, 0, told[0])
+        gateway.get("/")
+        gateway.wait_access(1)
 
     def test_reopen_by_signal(self):
         gateway = self.gateway(apis=RESPOND)

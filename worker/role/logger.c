@@ -238,6 +238,8 @@ static void on_reopen(struct member *member, struct channel_message *message)
         message->fds[next++] = -1;
     }
     log_info("the logs were opened again");
+    if (channel_tell(logger->process->channel, CHANNEL_REOPENED, message->number) < 0)
+        log_warning("the master can't be told that the logs were opened again: %s", strerror(errno));
     drain(logger);
 }
 
