@@ -307,6 +307,21 @@ class Breaker(Case):
         self.problem(self.ask(gateway, 1)[0], 503, "upstream other: its breaker is open")
         self.assertIn("other", {line["upstream"] for line in gateway.wait_access(6)})
 
+    def test_a_body_that_went_out_is_not_cut_for_the_fallback(self):
+        other = self.origin(lambda request, sock: answer(request.body or b"nothing"))
+        gateway = self.start('errors = 2; fallback = { upstream = "other"; }; ' + LONG,
+                             'retry = { attempts = 2; statuses = [ 503 ]; methods = [ "POST" ]; retry_after = "3s"; };',
+                             others=f'other = {{ endpoints = ( "{other.text}" ); }};')
+        self.switch.status, self.switch.fields = "503 Service Unavailable", [("Retry-After", "3")]
+        with gateway.client() as client:
+            client.send_head("POST", "/", body=b"all of it")
+            wait_until(lambda: gateway.status()["upstreams"][0]["breaker"]["failures_in_a_row"] == 1, "the first failure")
+            self.ask(gateway, 1)  # the second failure, while the first waits for its other try
+            gateway.wait_error("the breaker opened")
+            self.problem(client.answer("POST"), 503, "upstream origin: its breaker opened before another try")
+        self.assertEqual(other.requests, [])
+        self.assertEqual(self.ask(gateway, 1, method="POST", body=b"all of it")[0].body, b"all of it")
+
     def test_of_a_route(self):
         apis = f'''{{ name = "a"; routes = (
             {{ name = "own"; match = {{ path = "/own"; }}; proxy = "origin"; breaker = {{ errors = 2; {LONG} }}; }},

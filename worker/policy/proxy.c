@@ -391,6 +391,8 @@ static bool fall_back(struct proxying *proxying)
     const struct fallback *fallback = proxying->call.breaking->fallback;
     if (!fallback || proxying->fallback)
         return false;
+    if (fallback->upstream >= 0 && proxying->call.body_begun)
+        return false; /* what of the body went to the first can't be had again */
     proxying->fallback = fallback;
     stat_add(proxying->request->worker->stats, STAT_FALLBACKS, 1);
     if (fallback->upstream < 0)
