@@ -168,8 +168,11 @@ static bool change(struct pair *pair, uint64_t key, const struct pairs_rule *rul
         if (old.key != key)
             return false;
         *result = PAIRS_KEPT;
-        if (!rule->next(context, old.word, &new.word))
-            return true;
+        if (!rule->next(context, old.word, &new.word)) {
+            if (atomic_load_explicit(&pair->key, memory_order_acquire) == key)
+                return true;
+            continue; /* the word may have been another key's */
+        }
         PAIRS_STEP("word made");
         *result = PAIRS_DONE;
         if (pair_swap(pair, old, new))

@@ -126,6 +126,42 @@ static void a_key_has_a_word(void **state)
     assert_int_equal(pairs_word(shared.limits, key), 4);
 }
 
+/* Between its looks at the key and at the word the place becomes another key's, who is refused. */
+static bool robbed_first(void *context, uint64_t word, uint64_t *next)
+{
+    struct robbery {
+        unsigned calls;
+        uint64_t key, other, last;
+    } *robbery = context;
+    struct pair *pair = find(shared.limits, robbery->key);
+    robbery->last = word;
+    *next = 5;
+    if (robbery->calls++)
+        return true;
+    atomic_store(&pair->key, robbery->other);
+    return false;
+}
+
+static void another_keys_word_refuses_nobody(void **state)
+{
+    (void)state;
+    struct lock_caller caller = zone_caller();
+    const struct pairs_rule rule = {robbed_first, idle, renew};
+    struct {
+        unsigned calls;
+        uint64_t key, other, last;
+    } robbery = {.key = key_number(1)};
+    uint64_t keys[2];
+    colliding(robbery.key, keys, 2);
+    robbery.other = keys[1];
+    assert_int_equal(update(&caller, robbery.key, &adding), PAIRS_DONE);
+    assert_int_equal(pairs_update(shared.limits, &caller, robbery.key, &rule, &robbery, LOCK_TRIES),
+                     PAIRS_DONE);
+    assert_int_equal(robbery.last, 0);
+    assert_int_equal(pairs_word(shared.limits, robbery.key), 5);
+    assert_int_equal(pairs_word(shared.limits, robbery.other), 3);
+}
+
 /* Eight keys fit into two buckets, the ninth doesn't, and gets the place of one that holds nothing. */
 static void only_idle_ones_give_way(void **state)
 {
@@ -409,6 +445,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(layout, open_small, close_it),
         cmocka_unit_test_setup_teardown(a_key_has_a_word, open_small, close_it),
+        cmocka_unit_test_setup_teardown(another_keys_word_refuses_nobody, open_small, close_it),
         cmocka_unit_test_setup_teardown(only_idle_ones_give_way, open_small, close_it),
         cmocka_unit_test_setup_teardown(half_of_the_room_can_be_used, open_large, close_it),
         cmocka_unit_test_setup_teardown(a_death_leaves_nothing_stuck, open_small, close_it),
