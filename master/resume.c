@@ -257,7 +257,7 @@ int resume_run(const char *said, const char *config, const char *program)
     struct master master;
     struct upgrade *upgrade = &master.upgrade;
     int fd, image;
-    char word[16], why[1024];
+    char word[16], why[1024] = "descriptors of the other program can't be closed";
     if (sscanf(said, "%d %d %15s", &fd, &image, word) != 3 || fd <= 2 || image <= 2) {
         fprintf(stderr, "gatehouse: %s is not right: it is for the program itself\n", UPGRADE_VARIABLE);
         return 1;

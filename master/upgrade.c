@@ -156,8 +156,14 @@ static int keep_settings(const struct master *master, char *why, size_t size)
 /* What is handed over, as it is now. */
 static int make(struct master *master, int image, int settings, char *why, size_t size)
 {
-    baton_close(&master->upgrade.baton);
-    return baton_make(&master->upgrade.baton, master, image, settings, why, size);
+    struct baton *baton = &master->upgrade.baton;
+    baton_close(baton);
+    int rc = baton_make(baton, master, image, settings, why, size);
+    if (!baton->root) { /* else fail() finds them there */
+        close(image);
+        close(settings);
+    }
+    return rc;
 }
 
 /* Starts the child that tries. 0, or -1 with errno. */
