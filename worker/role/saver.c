@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/pidfd.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -51,11 +52,15 @@ static void on_child(struct source *source, uint32_t events)
 
 static int begin(struct saver *saver)
 {
+    pid_t keeper = getpid();
     saver->pid = fork();
     if (saver->pid < 0)
         return errno;
-    if (saver->pid == 0)
-        _exit(save(saver));
+    if (saver->pid == 0) {
+        /* Without us it would write beside the next keeper's, to the same file. */
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        _exit(getppid() == keeper ? save(saver) : ESRCH);
+    }
     saver->child = (struct source){.fd = pidfd_open(saver->pid, 0), .on_event = on_child};
     if (saver->child.fd < 0 || loop_add(saver->loop, &saver->child, EPOLLIN) < 0) {
         int error = errno;
