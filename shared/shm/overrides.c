@@ -83,6 +83,8 @@ int overrides_set(struct overrides *overrides, struct str name, const char *valu
         (before && strlen(before) >= OVERRIDE_VALUE))
         return -1;
     uint32_t count = 0;
+    /* Who sees a part of what follows also sees that this edition is not in force any more. */
+    atomic_thread_fence(memory_order_release);
     for (uint32_t i = 0; i < old->count && i < OVERRIDES_MAX; i++)
         if (!is_of(&old->item[i], name))
             new->item[count++] = old->item[i];
