@@ -207,6 +207,8 @@ static struct snapshot *read_file(const char *path, struct arena *arena, const c
         *why = "it is no file";
     else {
         snapshot = calloc(1, sizeof *snapshot);
+        if (!snapshot)
+            abort();
         snapshot->size = (size_t)status.st_size;
         snapshot->data = read_all(fd, snapshot->size);
         if (!snapshot->data) {
