@@ -231,7 +231,7 @@ static enum verdict on_response(struct request *request, const void *compiled)
     const struct limits_outcome *outcome = &charge->outcome;
     if (outcome->verdict == LIMITS_REFUSED)
         meter_retry_after(request, (outcome->wait + NS_PER_SECOND - 1) / NS_PER_SECOND);
-    if (limit->policy.length && outcome->verdict != LIMITS_FULL) {
+    if (limit->policy.length && outcome->verdict != LIMITS_FULL && outcome->verdict != LIMITS_BUSY) {
         uint64_t debt = outcome->arrival > outcome->now ? outcome->arrival - outcome->now : 0;
         const struct meter_parameter stands[] = {{"r", outcome->remaining},
                                                  {"t", (debt + NS_PER_SECOND - 1) / NS_PER_SECOND}};

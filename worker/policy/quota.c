@@ -206,7 +206,7 @@ static enum verdict on_response(struct request *request, const void *compiled)
     const struct quotas_outcome *outcome = &charge->outcome;
     if (outcome->verdict == QUOTAS_REFUSED)
         meter_retry_after(request, outcome->left);
-    if (quota->policy.length && outcome->verdict != QUOTAS_FULL) {
+    if (quota->policy.length && outcome->verdict != QUOTAS_FULL && outcome->verdict != QUOTAS_BUSY) {
         const struct meter_parameter stands[] = {{"r", outcome->remaining}, {"t", outcome->left}};
         request_add_field(request, STR("RateLimit-Policy"), quota->policy);
         meter_field(request, &quota->meter, STR("RateLimit"), stands, 2);
