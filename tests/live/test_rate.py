@@ -157,6 +157,8 @@ class Rate(Pair):
         self.assertEqual(never.status, 429)
         self.assertIn("costs more than the 10", never.body.decode())
         self.assertIsNone(never.get("Retry-After"))
+        for cost in ("4294967296", "18446744073709551615"):  # one that is over 32 bits is not taken for none
+            self.assertEqual(self.statuses(gateway, 1, fields=[("X-Cost", cost)], source="127.0.0.2"), [429])
         self.passes(gateway, 3, source="127.0.0.2")
 
     def test_several_limits(self):

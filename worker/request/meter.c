@@ -313,7 +313,9 @@ uint64_t meter_cost_of(struct request *request, const struct expr *expr)
     struct buf out = buf_on(memory, sizeof memory);
     uint64_t cost;
     request_eval(request, expr, EXPR_PLAIN, &out);
-    return !out.overflow && str_to_u64(buf_str(&out), UINT32_MAX, &cost) ? cost : 1;
+    if (out.overflow || !str_to_u64(buf_str(&out), UINT64_MAX, &cost))
+        return 1;
+    return cost < UINT32_MAX ? cost : UINT32_MAX; /* a number that is too large must not be a cheap one */
 }
 
 uint64_t meter_bytes_of(const struct request *request, enum meter_count count)

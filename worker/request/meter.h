@@ -88,7 +88,7 @@ bool meter_when_holds(const struct meter_when *when, const struct request *reque
 /* A setting `cost`: NULL and `*cost`, or an expression for meter_cost_of(). `most`: a constant may not be more. */
 const struct expr *meter_cost(struct compiler *compiler, const char *text, uint64_t most, uint64_t *cost);
 
-/* What is no number counts 1. */
+/* UINT32_MAX at most. What is no number, or none of 64 bits, counts 1. */
 uint64_t meter_cost_of(struct request *request, const struct expr *expr);
 
 /* Of a request that is over. */
