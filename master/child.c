@@ -32,7 +32,10 @@ static void tell(struct child *child, enum channel_verb verb, uint64_t number)
 
 void child_go(struct master *master, struct child *child)
 {
+    uint32_t ready = SLOT_READY;
     tell(child, CHANNEL_GO, 0);
+    /* Who asks after the commit finds it serving, also before it was scheduled. */
+    atomic_compare_exchange_strong(&master->shared.slots->slot[child->slot].state, &ready, SLOT_SERVING);
     child->state = CHILD_SERVING;
     child->go_at = master->now;
     child->kill_at = 0;

@@ -280,8 +280,10 @@ class Stop(Case):
         self.assertEqual(gateway.stop(), 0)
         result = load.finish()
         self.assertEqual(result["status"] + result["timeout"], 0, result["text"])
-        # What wrk got, and at most what each of its connections had on its way, was logged: nothing was dropped.
-        self.assertGreaterEqual(len(gateway.accesses()), result["requests"])
+        # What wrk got, and at most what each of its connections had on its way, was logged, or told as dropped: on a busy
+        # machine the logger may not keep up.
+        dropped = sum(map(int, re.findall(r"(\d+) log lines of .* were dropped", gateway.errors())))
+        self.assertGreaterEqual(len(gateway.accesses()) + dropped, result["requests"])
         self.assertLessEqual(len(gateway.accesses()), result["requests"] + 64)
 
 
