@@ -113,8 +113,10 @@ int client_order(const char *control, const char *verb, bool end, char **text)
     }
     reply[got] = '\0';
     int status = reply[0] == '0' ? 0 : 1;
-    memmove(reply, reply + 1, (size_t)got);
-    *text = reply;
+    *text = strdup(reply + 1);
+    free(reply);
+    if (!*text)
+        abort();
     return status;
 }
 
@@ -210,12 +212,11 @@ char *client_ask(const char *socket, const char *method, const char *target, int
     char *answer = exchange(fd, request, milliseconds, why);
     close(fd);
     char *body = answer ? body_of(answer, done) : NULL;
-    if (body) {
-        memmove(answer, body, strlen(body) + 1);
-        return answer;
-    }
-    if (answer)
+    char *copy = body ? strdup(body) : NULL;
+    if (body && !copy)
+        abort();
+    if (answer && !body)
         *why = "its answer is none";
     free(answer);
-    return NULL;
+    return copy;
 }

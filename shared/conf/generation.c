@@ -1,8 +1,6 @@
 /* generation: a configuration from its file to sealed memory. The master and `gatehouse check` call it. */
 #include "shared/conf/generation.h"
 
-#include <stdlib.h>
-
 #include "shared/conf/load.h"
 
 /* What was reported outlives the generation: its files' names must not be in the generation's arena. */
@@ -18,6 +16,12 @@ static void generation_keep_names(struct errors *errors)
         }
         error->origin.file = kept;
     }
+}
+
+static void free_arena(void *object)
+{
+    struct arena *arena = object;
+    arena_free(&arena);
 }
 
 struct generation *generation_load(const char *path, uint64_t number, const struct generation_kind *kind,
@@ -38,10 +42,9 @@ struct generation *generation_load(const char *path, uint64_t number, const stru
         arena_free(&arena);
         return NULL;
     }
-    generation->cells = calloc(generation->wants.count + 1, sizeof *generation->cells);
-    if (!generation->cells)
-        abort();
-    arena_on_free(arena, free, generation->cells);
+    struct arena *writable = arena_new_sealable(1 << 12); /* never sealed */
+    generation->cells = arena_array(writable, generation->wants.count + 1, sizeof *generation->cells);
+    arena_on_free(arena, free_arena, writable);
     arena_seal(arena);
     return generation;
 }

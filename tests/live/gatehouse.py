@@ -400,6 +400,15 @@ def descriptors(pid):
     return len(os.listdir(f"/proc/{pid}/fd"))
 
 
+def age(pid):
+    """Seconds since the process was started; None: it is gone."""
+    stat = read_stat(pid)
+    if not stat:
+        return None
+    with open("/proc/uptime", encoding="ascii") as file:
+        return float(file.read().split()[0]) - int(stat[19]) / os.sysconf("SC_CLK_TCK")
+
+
 def no_more_descriptors(pid):
     """From now on the process gets no descriptor besides those that it has. Only its own user may do that."""
     held = {int(name) for name in os.listdir(f"/proc/{pid}/fd")}

@@ -6,7 +6,7 @@ import signal
 import threading
 import time
 
-from gatehouse import Case, Load, answer, get, limit, slow, wait_until
+from gatehouse import age, Case, Load, answer, get, limit, slow, wait_until
 from pair import ALL
 
 FAST = 'open = "300ms"; jitter = 0.0; max_open = "10m";'
@@ -260,7 +260,8 @@ class Breaker(Case):
             workers = gateway.wait_processes("worker", 4, killed)
             asked = len(self.peer.requests)
             self.peer.wait(lambda peer: len(peer.requests) > asked + 100)
-            killed.append(random.choice(workers))
+            # Who dies within a second of its GO is started again after a pause only.
+            killed.append(random.choice(wait_until(lambda: [pid for pid in workers if age(pid) > 1.5], "a victim")))
             os.kill(killed[-1], signal.SIGKILL)
         self.assertTrue(load.running())
         load.process.send_signal(signal.SIGINT)

@@ -5,25 +5,15 @@ import re
 import signal
 import threading
 
-from gatehouse import Case, children, limit, read_stat, slow, wait_until
+from gatehouse import Case, age, children, limit, slow, wait_until
 
 KILLS = 200 if slow() else 1000
 WORKERS = 16
-TICK = os.sysconf("SC_CLK_TCK")
 CONFIG = """
     { name = "a"; routes = (
       { match = { path = "/proxy"; }; proxy = { upstream = "origin"; }; },
       { match = { path = "/own"; }; respond = { status = 200; body = "one"; }; } ); }
     """
-
-
-def age(pid):
-    """Seconds since the process was started; None: it is gone."""
-    stat = read_stat(pid)
-    if not stat:
-        return None
-    with open("/proc/uptime", encoding="ascii") as file:
-        return float(file.read().split()[0]) - int(stat[19]) / TICK
 
 
 class Kills(Case):
