@@ -66,8 +66,9 @@ static void concurrency_init(void *zone, size_t size, const struct segment_plan 
         abort(); /* 16 bytes are given whole once the kernel is up (getrandom(2)) */
 }
 
-uint64_t concurrency_key(const struct concurrency *concurrency, const void *data, size_t length)
+uint64_t concurrency_key(const void *zone, const void *data, size_t length)
 {
+    const struct concurrency *concurrency = zone;
     uint64_t key = hash_keyed(concurrency->secret, data, length);
     return key ? key : 1;
 }
@@ -120,20 +121,20 @@ static bool find(struct concurrency *concurrency, uint32_t bucket, uint64_t key,
 static struct concurrency_outcome enter(struct concurrency *concurrency, unsigned slot, uint32_t bucket,
                                         uint64_t key, uint64_t most)
 {
-    struct concurrency_outcome outcome = {.verdict = CONCURRENCY_FULL};
+    struct concurrency_outcome outcome = {.verdict = COUNT_FULL};
     if (!find(concurrency, bucket, key, &outcome.cell))
         return outcome;
     _Atomic uint16_t *own = &counts_of(concurrency, outcome.cell)[slot];
     uint16_t held = atomic_load_explicit(own, memory_order_relaxed);
     outcome.in_flight = sum(concurrency, outcome.cell);
-    outcome.verdict = CONCURRENCY_REFUSED;
+    outcome.verdict = COUNT_REFUSED;
     if (outcome.in_flight >= most || held == UINT16_MAX)
         return outcome;
     CONCURRENCY_STEP("room found");
     atomic_store_explicit(own, (uint16_t)(held + 1), memory_order_release);
     CONCURRENCY_STEP("entered");
     outcome.in_flight++;
-    outcome.verdict = CONCURRENCY_ADMITTED;
+    outcome.verdict = COUNT_ADMITTED;
     return outcome;
 }
 
@@ -144,7 +145,7 @@ struct concurrency_outcome concurrency_enter(struct concurrency *concurrency,
     struct lock *lock = lock_of(concurrency, bucket);
     assert(caller->slot < concurrency->slots);
     if (!lock_take(lock, caller, LOCK_TRIES))
-        return (struct concurrency_outcome){.verdict = CONCURRENCY_BUSY};
+        return (struct concurrency_outcome){.verdict = COUNT_BUSY};
     CONCURRENCY_STEP("locked");
     struct concurrency_outcome outcome = enter(concurrency, caller->slot, bucket, key, most);
     lock_drop(lock);

@@ -7,25 +7,19 @@
 #ifndef SHM_CONCURRENCY_H
 #define SHM_CONCURRENCY_H
 
+#include "shared/shm/count.h"
 #include "shared/shm/lock.h"
 
 struct concurrency; /* the zone */
 extern const struct zone_kind concurrency_kind;
 
-enum concurrency_verdict {
-    CONCURRENCY_ADMITTED,
-    CONCURRENCY_REFUSED,
-    CONCURRENCY_FULL, /* every cell that the key could have is in use */
-    CONCURRENCY_BUSY, /* the lock's holder was not done: try again in a moment */
-};
-
 struct concurrency_outcome {
-    enum concurrency_verdict verdict;
+    enum count_verdict verdict;
     uint32_t cell;      /* ADMITTED: for concurrency_leave() */
     uint64_t in_flight; /* this one included, if it was admitted */
 };
 
-uint64_t concurrency_key(const struct concurrency *concurrency, const void *data, size_t length);
+uint64_t concurrency_key(const void *zone, const void *data, size_t length);
 
 struct concurrency_outcome concurrency_enter(struct concurrency *concurrency,
                                              const struct lock_caller *caller, uint64_t key, uint64_t most);

@@ -139,32 +139,31 @@ struct limits_outcome limits_charge(struct pairs *limits, const struct lock_call
 {
     static const struct pairs_rule rule = {charge, is_idle, renew};
     struct charging charging = {.terms = terms, .now = clock_monotonic_ns()};
-    struct limits_outcome outcome = {.verdict = LIMITS_ADMITTED};
-    if (cost > terms->burst) {
-        outcome.verdict = LIMITS_NEVER;
-    } else if (cost == 0) {
+    struct limits_outcome outcome = {.verdict = COUNT_ADMITTED};
+    if (cost == 0 || cost > terms->burst) {
+        outcome.verdict = cost ? COUNT_NEVER : COUNT_ADMITTED;
         charging.arrival = pairs_word(limits, key);
     } else {
         charging.cost = cost * terms->interval;
         switch (pairs_update(limits, caller, key, &rule, &charging, LOCK_TRIES)) {
         case PAIRS_DONE:
         case PAIRS_KEPT:
-            outcome.verdict = charging.refused ? LIMITS_REFUSED : LIMITS_ADMITTED;
+            outcome.verdict = charging.refused ? COUNT_REFUSED : COUNT_ADMITTED;
             break;
         case PAIRS_FULL:
-            outcome.verdict = LIMITS_FULL;
+            outcome.verdict = COUNT_FULL;
             break;
         case PAIRS_BUSY:
-            outcome.verdict = LIMITS_BUSY;
+            outcome.verdict = COUNT_BUSY;
             break;
         }
     }
     outcome.now = charging.now;
     outcome.arrival = charging.arrival;
     outcome.remaining = remaining(terms, charging.arrival, charging.now);
-    if (outcome.verdict == LIMITS_REFUSED) {
+    if (outcome.verdict == COUNT_REFUSED) {
         outcome.wait = charging.refused;
-    } else if (outcome.verdict == LIMITS_ADMITTED) {
+    } else if (outcome.verdict == COUNT_ADMITTED) {
         outcome.charged = charging.cost;
         if (charging.arrival > charging.now + terms->capacity)
             outcome.wait = charging.arrival - charging.now - terms->capacity;
@@ -174,11 +173,11 @@ struct limits_outcome limits_charge(struct pairs *limits, const struct lock_call
 
 struct limits_outcome limits_look(const struct pairs *limits, uint64_t key, const struct limit_terms *terms)
 {
-    struct limits_outcome outcome = {.verdict = LIMITS_ADMITTED, .now = clock_monotonic_ns()};
+    struct limits_outcome outcome = {.verdict = COUNT_ADMITTED, .now = clock_monotonic_ns()};
     outcome.arrival = pairs_word(limits, key);
     outcome.remaining = remaining(terms, outcome.arrival, outcome.now);
     if (outcome.arrival >= outcome.now && outcome.arrival - outcome.now >= terms->capacity) {
-        outcome.verdict = LIMITS_REFUSED;
+        outcome.verdict = COUNT_REFUSED;
         outcome.wait = outcome.arrival - outcome.now - terms->capacity + 1;
     }
     return outcome;

@@ -13,6 +13,7 @@
 #define SHM_LIMITS_H
 
 #include "shared/base/clock.h"
+#include "shared/shm/count.h"
 #include "shared/shm/pairs.h"
 
 extern const struct zone_kind limits_kind;
@@ -35,17 +36,9 @@ struct limit_terms {
 /* `count` in `period` ns. */
 struct limit_terms limit_terms_of(uint64_t count, uint64_t period, uint64_t burst, bool bytes);
 
-enum limits_verdict {
-    LIMITS_ADMITTED,
-    LIMITS_REFUSED,
-    LIMITS_NEVER, /* it costs more than the bucket holds */
-    LIMITS_FULL,  /* nobody knows: there is no room for the key (pairs.h) */
-    LIMITS_BUSY,  /* try again in a moment (pairs.h) */
-};
-
 /* What came of it, and how the key stands. */
 struct limits_outcome {
-    enum limits_verdict verdict;
+    enum count_verdict verdict;
     uint64_t now;       /* when it was decided, ns of the monotonic clock */
     uint64_t arrival;   /* the key's TAT after it */
     uint64_t charged;   /* ns; what limits_refund() may give back */

@@ -73,8 +73,9 @@ uint64_t pairs_room(const struct pairs *pairs)
     return (uint64_t)pairs->bucket_count * OF_BUCKET;
 }
 
-uint64_t pairs_key(const struct pairs *pairs, const void *data, size_t length)
+uint64_t pairs_key(const void *zone, const void *data, size_t length)
 {
+    const struct pairs *pairs = zone;
     uint64_t key = hash_keyed(pairs->secret, data, length);
     return key ? key : 1;
 }

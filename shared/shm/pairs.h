@@ -19,7 +19,7 @@ void pairs_init(void *zone, size_t size);
 uint64_t pairs_room(const struct pairs *pairs);
 
 /* The key of what is counted: a keyed hash, never 0. The secret is the zone's own: it goes with a snapshot. */
-uint64_t pairs_key(const struct pairs *pairs, const void *data, size_t length);
+uint64_t pairs_key(const void *zone, const void *data, size_t length);
 
 /* What is to be done with a word. 0 stands for a key that has no pair: it holds nothing. */
 struct pairs_rule {

@@ -156,7 +156,7 @@ static bool charge(void *context, uint64_t word, uint64_t *next)
     return !counting->refused;
 }
 
-static struct quotas_outcome outcome_of(const struct counting *counting, enum quotas_verdict verdict)
+static struct quotas_outcome outcome_of(const struct counting *counting, enum count_verdict verdict)
 {
     uint64_t limit = counting->terms->limit, now = counting->wall_ns / NS_PER_SECOND,
              end = counting->end * 60;
@@ -174,28 +174,27 @@ struct quotas_outcome quotas_charge(struct pairs *quotas, const struct lock_call
 {
     static const struct pairs_rule rule = {charge, is_idle, renew};
     struct counting counting = {.quotas = quotas, .terms = terms, .cost = cost};
-    enum quotas_verdict verdict = QUOTAS_ADMITTED;
+    enum count_verdict verdict = COUNT_ADMITTED;
     renew(&counting);
-    if (cost > terms->limit) {
-        verdict = QUOTAS_NEVER;
-    } else if (cost == 0) {
+    if (cost == 0 || cost > terms->limit) {
+        verdict = cost ? COUNT_NEVER : COUNT_ADMITTED;
         counting.used = used_of(&counting, pairs_word(quotas, key));
     } else {
         switch (pairs_update(quotas, caller, key, &rule, &counting, LOCK_TRIES)) {
         case PAIRS_DONE:
         case PAIRS_KEPT:
-            verdict = counting.refused ? QUOTAS_REFUSED : QUOTAS_ADMITTED;
+            verdict = counting.refused ? COUNT_REFUSED : COUNT_ADMITTED;
             break;
         case PAIRS_FULL:
-            verdict = QUOTAS_FULL;
+            verdict = COUNT_FULL;
             break;
         case PAIRS_BUSY:
-            verdict = QUOTAS_BUSY;
+            verdict = COUNT_BUSY;
             break;
         }
     }
     struct quotas_outcome outcome = outcome_of(&counting, verdict);
-    if (verdict == QUOTAS_ADMITTED)
+    if (verdict == COUNT_ADMITTED)
         outcome.charged = cost;
     return outcome;
 }
@@ -205,7 +204,7 @@ struct quotas_outcome quotas_look(struct pairs *quotas, uint64_t key, const stru
     struct counting counting = {.quotas = quotas, .terms = terms};
     renew(&counting);
     counting.used = used_of(&counting, pairs_word(quotas, key));
-    return outcome_of(&counting, counting.used < terms->limit ? QUOTAS_ADMITTED : QUOTAS_REFUSED);
+    return outcome_of(&counting, counting.used < terms->limit ? COUNT_ADMITTED : COUNT_REFUSED);
 }
 
 static bool debit(void *context, uint64_t word, uint64_t *next)

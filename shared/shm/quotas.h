@@ -8,6 +8,7 @@
 #ifndef SHM_QUOTAS_H
 #define SHM_QUOTAS_H
 
+#include "shared/shm/count.h"
 #include "shared/shm/pairs.h"
 
 extern const struct zone_kind quotas_kind;
@@ -21,16 +22,8 @@ struct quota_terms {
     enum quota_window window;
 };
 
-enum quotas_verdict {
-    QUOTAS_ADMITTED,
-    QUOTAS_REFUSED,
-    QUOTAS_NEVER, /* it costs more than the whole quota */
-    QUOTAS_FULL,  /* nobody knows: there is no room for the key (pairs.h) */
-    QUOTAS_BUSY,  /* try again in a moment (pairs.h) */
-};
-
 struct quotas_outcome {
-    enum quotas_verdict verdict;
+    enum count_verdict verdict;
     bool reset;         /* the key's window lay in the future, and was begun anew */
     uint64_t charged;   /* what quotas_refund() gives back */
     uint64_t remaining; /* of the quota */

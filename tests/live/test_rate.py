@@ -6,7 +6,7 @@ import signal
 import threading
 import time
 
-from gatehouse import wait_until
+from gatehouse import Gateway, wait_until
 from pair import Pair
 from peers import Client, Origin, answer
 
@@ -157,9 +157,28 @@ class Rate(Pair):
         self.assertEqual(never.status, 429)
         self.assertIn("costs more than the 10", never.body.decode())
         self.assertIsNone(never.get("Retry-After"))
-        for cost in ("4294967296", "18446744073709551615"):  # one that is over 32 bits is not taken for none
+        for cost in ("4294967296", "18446744073709551616", "9" * 100):  # one that is too large is not taken for none
             self.assertEqual(self.statuses(gateway, 1, fields=[("X-Cost", cost)], source="127.0.0.2"), [429])
         self.passes(gateway, 3, source="127.0.0.2")
+
+    def test_a_cost_that_can_never_be_met_leaves_what_there_is(self):
+        gateway = self.serve('limit = { rate = "1/h"; burst = 10; headers = true; cost = "${header.x-cost:-1}"; };')
+        self.assertRegex(gateway.get("/", fields=[("X-Cost", "7")]).get("RateLimit"), r"r=3\b")
+        never = gateway.get("/", fields=[("X-Cost", "11")])
+        self.assertEqual(never.status, 429)
+        self.assertRegex(never.get("RateLimit"), r"r=3\b")
+        quotas = self.gateway_of_quotas()
+        quotas.get("/", fields=[("X-Cost", "7")])
+        never = quotas.get("/", fields=[("X-Cost", "11")])
+        self.assertEqual(never.status, 429)
+        self.assertRegex(never.get("RateLimit"), r"r=3\b")
+
+    def gateway_of_quotas(self):
+        gateway = Gateway(self.folder, "quotas", workers=1, apis=api(route(
+            'quota = { limit = "10/month"; headers = true; cost = "${header.x-cost:-1}"; };')))
+        self.addCleanup(gateway.finish)
+        gateway.start()
+        return gateway
 
     def test_several_limits(self):
         """What one of them refuses counts for none."""
@@ -298,6 +317,9 @@ class Rate(Pair):
             'limit = { rate = "5/s"; count = "bytes"; mode = "delay"; };': r"can't be \"delay\" where bytes are counted",
             'limit = { rate = "5/s"; count = "bytes"; cost = "2"; };': r"cost.*has no meaning where bytes are counted",
             'limit = { rate = "5/s"; name = "a\\"b"; };': r"can't stand in a field",
+            'limit = { rate = "5/s"; cost = "5000000000"; };': r"limit\.cost: 5000000000 is more than can ever be had at once",
+            'limit = ( { rate = "5/s"; name = "n"; }, { rate = "9/m"; name = "n"; } );': r'limit\.name: "n" stands here twice',
+            'concurrency = ( { max = 1; name = "n"; }, { max = 2; name = "n"; } );': r'concurrency\.name: "n" stands here twice',
         }
         gateway = self.gateway(workers=1, apis=api(route("")))
         for text, pattern in cases.items():

@@ -32,7 +32,7 @@ static uint64_t in_flight(uint64_t key)
 {
     struct lock_caller caller = {shared.slots, ZONE_SLOTS - 1, 1};
     struct concurrency_outcome outcome = enter_it(&caller, key, 0);
-    assert_int_equal(outcome.verdict, CONCURRENCY_REFUSED);
+    assert_int_equal(outcome.verdict, COUNT_REFUSED);
     return outcome.in_flight;
 }
 
@@ -43,16 +43,16 @@ static void the_sum_is_compared(void **state)
     uint64_t key = key_number(1);
     struct concurrency_outcome first = enter_it(&one, key, 3), second = enter_it(&other, key, 3),
                                third = enter_it(&one, key, 3);
-    assert_int_equal(first.verdict, CONCURRENCY_ADMITTED);
+    assert_int_equal(first.verdict, COUNT_ADMITTED);
     assert_int_equal(first.in_flight, 1);
     assert_int_equal(second.in_flight, 2);
     assert_int_equal(third.in_flight, 3);
-    assert_int_equal(enter_it(&other, key, 3).verdict, CONCURRENCY_REFUSED);
-    assert_int_equal(enter_it(&one, key_number(2), 3).verdict, CONCURRENCY_ADMITTED);
+    assert_int_equal(enter_it(&other, key, 3).verdict, COUNT_REFUSED);
+    assert_int_equal(enter_it(&one, key_number(2), 3).verdict, COUNT_ADMITTED);
     concurrency_leave(shared.concurrency, &one, first.cell);
-    assert_int_equal(enter_it(&other, key, 3).verdict, CONCURRENCY_ADMITTED);
-    assert_int_equal(enter_it(&one, key, 3).verdict, CONCURRENCY_REFUSED);
-    assert_int_equal(enter_it(&one, key, 4).verdict, CONCURRENCY_ADMITTED); /* the cap was raised */
+    assert_int_equal(enter_it(&other, key, 3).verdict, COUNT_ADMITTED);
+    assert_int_equal(enter_it(&one, key, 3).verdict, COUNT_REFUSED);
+    assert_int_equal(enter_it(&one, key, 4).verdict, COUNT_ADMITTED); /* the cap was raised */
 }
 
 /* A bucket has eight cells; one that nobody holds goes to the next key. */
@@ -71,18 +71,18 @@ static void cells_go_to_who_needs_them(void **state)
     }
     for (unsigned i = 0; i < OF_BUCKET; i++) {
         struct concurrency_outcome outcome = enter_it(&caller, keys[i], 1);
-        assert_int_equal(outcome.verdict, CONCURRENCY_ADMITTED);
+        assert_int_equal(outcome.verdict, COUNT_ADMITTED);
         cells[i] = outcome.cell;
         for (unsigned j = 0; j < i; j++)
             assert_int_not_equal(cells[j], cells[i]);
     }
-    assert_int_equal(enter_it(&caller, keys[OF_BUCKET], 1).verdict, CONCURRENCY_FULL);
+    assert_int_equal(enter_it(&caller, keys[OF_BUCKET], 1).verdict, COUNT_FULL);
     concurrency_leave(shared.concurrency, &caller, cells[3]);
     struct concurrency_outcome outcome = enter_it(&caller, keys[OF_BUCKET], 1);
-    assert_int_equal(outcome.verdict, CONCURRENCY_ADMITTED);
+    assert_int_equal(outcome.verdict, COUNT_ADMITTED);
     assert_int_equal(outcome.cell, cells[3]);
-    assert_int_equal(enter_it(&caller, keys[3], 1).verdict, CONCURRENCY_FULL);
-    assert_int_equal(enter_it(&caller, keys[4], 1).verdict, CONCURRENCY_REFUSED);
+    assert_int_equal(enter_it(&caller, keys[3], 1).verdict, COUNT_FULL);
+    assert_int_equal(enter_it(&caller, keys[4], 1).verdict, COUNT_REFUSED);
 }
 
 static void a_process_counts_to_its_end(void **state)
@@ -91,8 +91,8 @@ static void a_process_counts_to_its_end(void **state)
     struct lock_caller caller = zone_caller();
     uint64_t key = key_number(1);
     for (unsigned i = 0; i < UINT16_MAX; i++)
-        assert_int_equal(enter_it(&caller, key, UINT64_MAX).verdict, CONCURRENCY_ADMITTED);
-    assert_int_equal(enter_it(&caller, key, UINT64_MAX).verdict, CONCURRENCY_REFUSED);
+        assert_int_equal(enter_it(&caller, key, UINT64_MAX).verdict, COUNT_ADMITTED);
+    assert_int_equal(enter_it(&caller, key, UINT64_MAX).verdict, COUNT_REFUSED);
     assert_int_equal(in_flight(key), UINT16_MAX);
 }
 
@@ -114,11 +114,11 @@ static void a_death_leaves_nothing_held(void **state)
         stop_at = NULL;
         zone_await_step(pid);
         if (i < 4) /* the lock is his while he lives */
-            assert_int_equal(enter_it(&living, key, 5).verdict, CONCURRENCY_BUSY);
+            assert_int_equal(enter_it(&living, key, 5).verdict, COUNT_BUSY);
         zone_kill(pid);
         zone_bury(&dead);
         struct concurrency_outcome outcome = enter_it(&living, key, 5);
-        assert_int_equal(outcome.verdict, CONCURRENCY_ADMITTED);
+        assert_int_equal(outcome.verdict, COUNT_ADMITTED);
         assert_int_equal(outcome.in_flight, 1);
         atomic_store(&shared.slots->slot[dead.slot].state, SLOT_FREE);
     }
@@ -154,9 +154,9 @@ static void come_and_go(const struct lock_caller *caller, void *context)
         sched_yield();
     for (unsigned i = 0; i < ROUNDS; i++) {
         struct concurrency_outcome outcome = enter_it(caller, key, MOST);
-        if (outcome.verdict == CONCURRENCY_REFUSED)
+        if (outcome.verdict == COUNT_REFUSED)
             refused++;
-        if (outcome.verdict != CONCURRENCY_ADMITTED)
+        if (outcome.verdict != COUNT_ADMITTED)
             continue;
         /* `first` counts those inside, apart from what is tested. */
         if (atomic_fetch_add(&board->first[0], 1) + 1 > MOST)

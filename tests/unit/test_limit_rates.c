@@ -46,7 +46,7 @@ static struct limits_outcome charge_it(const struct limit_terms *terms, uint64_t
     return limits_charge(shared.limits, &self, key, terms, cost);
 }
 
-static void expect(const struct limit_terms *terms, enum limits_verdict verdict, uint64_t wait, uint64_t left)
+static void expect(const struct limit_terms *terms, enum count_verdict verdict, uint64_t wait, uint64_t left)
 {
     struct limits_outcome outcome = charge_it(terms, 1);
     assert_int_equal(outcome.verdict, verdict);
@@ -59,22 +59,22 @@ static void a_bucket_fills_and_drains(void **state)
     (void)state;
     struct limit_terms terms = limit_terms_of(10, S, 3, false);
     assert_int_equal(terms.interval, 100 * MS);
-    expect(&terms, LIMITS_ADMITTED, 0, 2);
-    expect(&terms, LIMITS_ADMITTED, 0, 1);
-    expect(&terms, LIMITS_ADMITTED, 0, 0);
-    expect(&terms, LIMITS_REFUSED, 100 * MS, 0);
+    expect(&terms, COUNT_ADMITTED, 0, 2);
+    expect(&terms, COUNT_ADMITTED, 0, 1);
+    expect(&terms, COUNT_ADMITTED, 0, 0);
+    expect(&terms, COUNT_REFUSED, 100 * MS, 0);
     clock_now += 99 * MS;
-    expect(&terms, LIMITS_REFUSED, 1 * MS, 0);
+    expect(&terms, COUNT_REFUSED, 1 * MS, 0);
     clock_now += 1 * MS;
-    expect(&terms, LIMITS_ADMITTED, 0, 0);
-    expect(&terms, LIMITS_REFUSED, 100 * MS, 0);
+    expect(&terms, COUNT_ADMITTED, 0, 0);
+    expect(&terms, COUNT_REFUSED, 100 * MS, 0);
     clock_now += 250 * MS;
-    expect(&terms, LIMITS_ADMITTED, 0, 1);
+    expect(&terms, COUNT_ADMITTED, 0, 1);
     clock_now += 3600 * S; /* a pause gains no more than the bucket holds */
-    expect(&terms, LIMITS_ADMITTED, 0, 2);
-    expect(&terms, LIMITS_ADMITTED, 0, 1);
-    expect(&terms, LIMITS_ADMITTED, 0, 0);
-    expect(&terms, LIMITS_REFUSED, 100 * MS, 0);
+    expect(&terms, COUNT_ADMITTED, 0, 2);
+    expect(&terms, COUNT_ADMITTED, 0, 1);
+    expect(&terms, COUNT_ADMITTED, 0, 0);
+    expect(&terms, COUNT_REFUSED, 100 * MS, 0);
 }
 
 static void rates_without_whole_intervals_fill_their_bucket(void **state)
@@ -86,8 +86,8 @@ static void rates_without_whole_intervals_fill_their_bucket(void **state)
         struct limit_terms terms = limit_terms_of(rates[i][0], rates[i][1], 1000, false);
         key = pairs_key(shared.limits, &i, sizeof i);
         for (unsigned j = 0; j < 1000; j++)
-            assert_int_equal(charge_it(&terms, 1).verdict, LIMITS_ADMITTED);
-        assert_int_equal(charge_it(&terms, 1).verdict, LIMITS_REFUSED);
+            assert_int_equal(charge_it(&terms, 1).verdict, COUNT_ADMITTED);
+        assert_int_equal(charge_it(&terms, 1).verdict, COUNT_REFUSED);
         /* never too fast, and not slower than by a thousandth */
         assert_true((unsigned __int128)terms.interval * rates[i][0] >= rates[i][1]);
         assert_true((unsigned __int128)terms.interval * rates[i][0] * 999 <=
@@ -100,22 +100,22 @@ static void costs(void **state)
     (void)state;
     struct limit_terms terms = limit_terms_of(10, S, 10, false);
     struct limits_outcome outcome = charge_it(&terms, 7);
-    assert_int_equal(outcome.verdict, LIMITS_ADMITTED);
+    assert_int_equal(outcome.verdict, COUNT_ADMITTED);
     assert_int_equal(outcome.charged, 700 * MS);
     assert_int_equal(outcome.remaining, 3);
     outcome = charge_it(&terms, 4);
-    assert_int_equal(outcome.verdict, LIMITS_REFUSED);
+    assert_int_equal(outcome.verdict, COUNT_REFUSED);
     assert_int_equal(outcome.wait, 100 * MS);
     assert_int_equal(outcome.remaining, 3);
     outcome = charge_it(&terms, 0);
-    assert_int_equal(outcome.verdict, LIMITS_ADMITTED);
+    assert_int_equal(outcome.verdict, COUNT_ADMITTED);
     assert_int_equal(outcome.charged, 0);
     assert_int_equal(outcome.remaining, 3);
-    assert_int_equal(charge_it(&terms, 11).verdict, LIMITS_NEVER);
-    assert_int_equal(charge_it(&terms, UINT64_MAX).verdict, LIMITS_NEVER);
-    assert_int_equal(charge_it(&terms, 3).verdict, LIMITS_ADMITTED);
+    assert_int_equal(charge_it(&terms, 11).verdict, COUNT_NEVER);
+    assert_int_equal(charge_it(&terms, UINT64_MAX).verdict, COUNT_NEVER);
+    assert_int_equal(charge_it(&terms, 3).verdict, COUNT_ADMITTED);
     key = pairs_key(shared.limits, "other", 5);
-    assert_int_equal(charge_it(&terms, 0).verdict, LIMITS_ADMITTED);
+    assert_int_equal(charge_it(&terms, 0).verdict, COUNT_ADMITTED);
     assert_int_equal(pairs_word(shared.limits, key), 0); /* nothing to keep for it */
 }
 
@@ -124,13 +124,13 @@ static void delays(void **state)
     (void)state;
     struct limit_terms terms = limit_terms_of(10, S, 2, false);
     terms.delay = 250 * MS;
-    expect(&terms, LIMITS_ADMITTED, 0, 1);
-    expect(&terms, LIMITS_ADMITTED, 0, 0);
-    expect(&terms, LIMITS_ADMITTED, 100 * MS, 0);
-    expect(&terms, LIMITS_ADMITTED, 200 * MS, 0);
-    expect(&terms, LIMITS_REFUSED, 50 * MS, 0); /* 300 ms would be too long */
+    expect(&terms, COUNT_ADMITTED, 0, 1);
+    expect(&terms, COUNT_ADMITTED, 0, 0);
+    expect(&terms, COUNT_ADMITTED, 100 * MS, 0);
+    expect(&terms, COUNT_ADMITTED, 200 * MS, 0);
+    expect(&terms, COUNT_REFUSED, 50 * MS, 0); /* 300 ms would be too long */
     clock_now += 50 * MS;
-    expect(&terms, LIMITS_ADMITTED, 250 * MS, 0);
+    expect(&terms, COUNT_ADMITTED, 250 * MS, 0);
 }
 
 static void refunds(void **state)
@@ -139,18 +139,18 @@ static void refunds(void **state)
     struct limit_terms terms = limit_terms_of(10, S, 2, false);
     struct limits_outcome first = charge_it(&terms, 1), second = charge_it(&terms, 1);
     limits_refund(shared.limits, &self, key, &first);
-    expect(&terms, LIMITS_ADMITTED, 0, 0);
-    expect(&terms, LIMITS_REFUSED, 100 * MS, 0);
+    expect(&terms, COUNT_ADMITTED, 0, 0);
+    expect(&terms, COUNT_REFUSED, 100 * MS, 0);
     clock_now += 150 * MS; /* half of the second's is paid off */
     limits_refund(shared.limits, &self, key, &second);
     assert_int_equal(pairs_word(shared.limits, key), clock_now);
     clock_now += S;
     limits_refund(shared.limits, &self, key, &second);
-    expect(&terms, LIMITS_ADMITTED, 0, 1);
+    expect(&terms, COUNT_ADMITTED, 0, 1);
     /* What was paid off long ago is no credit against what others were charged since. */
     limits_refund(shared.limits, &self, key, &first);
-    expect(&terms, LIMITS_ADMITTED, 0, 0);
-    expect(&terms, LIMITS_REFUSED, 100 * MS, 0);
+    expect(&terms, COUNT_ADMITTED, 0, 0);
+    expect(&terms, COUNT_REFUSED, 100 * MS, 0);
     key = pairs_key(shared.limits, "none", 4);
     limits_refund(shared.limits, &self, key, &first);
     assert_int_equal(pairs_word(shared.limits, key), 0);
@@ -161,24 +161,24 @@ static void bytes(void **state)
     (void)state;
     struct limit_terms terms = limit_terms_of(1 << 20, S, 1 << 20, true);
     struct limits_outcome look = limits_look(shared.limits, key, &terms);
-    assert_int_equal(look.verdict, LIMITS_ADMITTED);
+    assert_int_equal(look.verdict, COUNT_ADMITTED);
     assert_int_equal(look.remaining, 1 << 20);
     assert_true(limits_debit(shared.limits, &self, key, &terms, 1 << 19));
     look = limits_look(shared.limits, key, &terms);
-    assert_int_equal(look.verdict, LIMITS_ADMITTED);
+    assert_int_equal(look.verdict, COUNT_ADMITTED);
     assert_int_equal(look.remaining, 1 << 19);
     assert_true(limits_debit(shared.limits, &self, key, &terms, 3 << 20)); /* overdrawn */
     look = limits_look(shared.limits, key, &terms);
-    assert_int_equal(look.verdict, LIMITS_REFUSED);
+    assert_int_equal(look.verdict, COUNT_REFUSED);
     assert_int_equal(look.remaining, 0);
     assert_int_equal(look.wait, 2500 * MS + 1);
     clock_now += look.wait;
-    assert_int_equal(limits_look(shared.limits, key, &terms).verdict, LIMITS_ADMITTED);
+    assert_int_equal(limits_look(shared.limits, key, &terms).verdict, COUNT_ADMITTED);
     assert_true(limits_debit(shared.limits, &self, key, &terms, 0));
     /* However much it is, arrival times don't come to their end. */
     for (unsigned i = 0; i < 10; i++)
         assert_true(limits_debit(shared.limits, &self, key, &terms, UINT64_MAX));
-    assert_int_equal(limits_look(shared.limits, key, &terms).verdict, LIMITS_REFUSED);
+    assert_int_equal(limits_look(shared.limits, key, &terms).verdict, COUNT_REFUSED);
     assert_true(pairs_word(shared.limits, key) <= clock_now + LONGEST);
     struct limit_terms fast = limit_terms_of((uint64_t)1 << 40, S, 1 << 20, true); /* less than a ns a byte */
     key = pairs_key(shared.limits, "fast", 4);
@@ -193,16 +193,16 @@ static void changed_terms(void **state)
     struct limit_terms slow = limit_terms_of(10, 3600 * S, 10, false),
                        quick = limit_terms_of(100, S, 50, false);
     for (unsigned i = 0; i < 10; i++)
-        assert_int_equal(charge_it(&slow, 1).verdict, LIMITS_ADMITTED);
-    expect(&quick, LIMITS_REFUSED, 10 * MS, 0); /* an hour is owed: the bucket is full */
+        assert_int_equal(charge_it(&slow, 1).verdict, COUNT_ADMITTED);
+    expect(&quick, COUNT_REFUSED, 10 * MS, 0); /* an hour is owed: the bucket is full */
     clock_now += 10 * MS;
-    expect(&quick, LIMITS_ADMITTED, 0, 0);
+    expect(&quick, COUNT_ADMITTED, 0, 0);
     clock_now += 500 * MS;
     for (unsigned i = 0; i < 50; i++)
-        assert_int_equal(charge_it(&quick, 1).verdict, LIMITS_ADMITTED);
+        assert_int_equal(charge_it(&quick, 1).verdict, COUNT_ADMITTED);
     struct limit_terms half = limit_terms_of(50, S, 50, false); /* 500 ms are owed, of 1 s that may be */
     struct limits_outcome outcome = charge_it(&half, 1);
-    assert_int_equal(outcome.verdict, LIMITS_ADMITTED);
+    assert_int_equal(outcome.verdict, COUNT_ADMITTED);
     assert_int_equal(outcome.remaining, 24);
 }
 
@@ -225,20 +225,20 @@ static void a_full_bucket_evicts_only_what_is_paid_off(void **state)
     find_colliding(colliding, 2 * OF_BUCKET + 1);
     for (unsigned i = 0; i < 2 * OF_BUCKET; i++) {
         key = colliding[i];
-        expect(&terms, LIMITS_ADMITTED, 0, 0);
+        expect(&terms, COUNT_ADMITTED, 0, 0);
         clock_now += MS;
     }
     key = colliding[2 * OF_BUCKET];
-    assert_int_equal(charge_it(&terms, 1).verdict, LIMITS_FULL);
+    assert_int_equal(charge_it(&terms, 1).verdict, COUNT_FULL);
     clock_now += S - 2 * OF_BUCKET * MS - 1;
-    assert_int_equal(charge_it(&terms, 1).verdict, LIMITS_FULL);
+    assert_int_equal(charge_it(&terms, 1).verdict, COUNT_FULL);
     clock_now += 1; /* the first has paid */
-    expect(&terms, LIMITS_ADMITTED, 0, 0);
+    expect(&terms, COUNT_ADMITTED, 0, 0);
     key = colliding[0]; /* nothing was forgotten that matters: but there is no room for it now */
-    assert_int_equal(charge_it(&terms, 1).verdict, LIMITS_FULL);
+    assert_int_equal(charge_it(&terms, 1).verdict, COUNT_FULL);
     for (unsigned i = 1; i < 2 * OF_BUCKET; i++) {
         key = colliding[i];
-        assert_int_equal(charge_it(&terms, 1).verdict, LIMITS_REFUSED);
+        assert_int_equal(charge_it(&terms, 1).verdict, COUNT_REFUSED);
     }
 }
 
@@ -276,10 +276,10 @@ struct tally_of {
 };
 static struct tally_of (*tallies)[KEYS];
 
-static enum limits_verdict charge_once(const struct lock_caller *caller, struct tally_of *own, unsigned which)
+static enum count_verdict charge_once(const struct lock_caller *caller, struct tally_of *own, unsigned which)
 {
     struct limits_outcome outcome = limits_charge(shared.limits, caller, keys[which], &race_terms, 1);
-    if (outcome.verdict == LIMITS_ADMITTED) {
+    if (outcome.verdict == COUNT_ADMITTED) {
         if (!own[which].count)
             own[which].first = outcome.now;
         own[which].last = outcome.now;
@@ -358,7 +358,7 @@ static void one_contended_key(void **state)
     (void)state;
     race_terms = limit_terms_of(100000, S, 20000, false); /* a pause of all within 200 ms loses nothing */
     run_race(1, S, NULL);
-    while (charge_once(&self, tallies[0], 0) == LIMITS_ADMITTED) /* what a last pause left */
+    while (charge_once(&self, tallies[0], 0) == COUNT_ADMITTED) /* what a last pause left */
         continue;
     assert_exact(0, true);
 }
@@ -427,8 +427,8 @@ static void deaths(void **state)
         struct limits_outcome outcome;
         do
             outcome = limits_charge(shared.limits, &self, keys[i], &race_terms, 1);
-        while (outcome.verdict == LIMITS_REFUSED);
-        assert_int_equal(outcome.verdict, LIMITS_ADMITTED);
+        while (outcome.verdict == COUNT_REFUSED);
+        assert_int_equal(outcome.verdict, COUNT_ADMITTED);
     }
 }
 

@@ -72,7 +72,7 @@ static struct quotas_outcome charge_it(const struct quota_terms *terms, uint64_t
     return quotas_charge(shared.quotas, &self, key, terms, cost);
 }
 
-static void expect(const struct quota_terms *terms, enum quotas_verdict verdict, uint64_t remaining,
+static void expect(const struct quota_terms *terms, enum count_verdict verdict, uint64_t remaining,
                    uint64_t left)
 {
     struct quotas_outcome outcome = charge_it(terms, 1);
@@ -87,19 +87,19 @@ static void a_window_gives_what_it_has(void **state)
     (void)state;
     const struct quota_terms terms = {3, QUOTA_HOUR};
     at("2026-11-24T13:10:00Z");
-    expect(&terms, QUOTAS_ADMITTED, 2, 3000);
-    expect(&terms, QUOTAS_ADMITTED, 1, 3000);
-    assert_int_equal(charge_it(&terms, 2).verdict, QUOTAS_REFUSED);
+    expect(&terms, COUNT_ADMITTED, 2, 3000);
+    expect(&terms, COUNT_ADMITTED, 1, 3000);
+    assert_int_equal(charge_it(&terms, 2).verdict, COUNT_REFUSED);
     assert_int_equal(charge_it(&terms, 0).remaining, 1);
-    assert_int_equal(charge_it(&terms, 4).verdict, QUOTAS_NEVER);
-    expect(&terms, QUOTAS_ADMITTED, 0, 3000);
-    expect(&terms, QUOTAS_REFUSED, 0, 3000);
+    assert_int_equal(charge_it(&terms, 4).verdict, COUNT_NEVER);
+    expect(&terms, COUNT_ADMITTED, 0, 3000);
+    expect(&terms, COUNT_REFUSED, 0, 3000);
     at("2026-11-24T13:59:59Z");
-    expect(&terms, QUOTAS_REFUSED, 0, 1);
+    expect(&terms, COUNT_REFUSED, 0, 1);
     at("2026-11-24T14:00:00Z");
-    expect(&terms, QUOTAS_ADMITTED, 2, 3600);
+    expect(&terms, COUNT_ADMITTED, 2, 3600);
     at("2027-11-24T14:00:00Z"); /* years later */
-    expect(&terms, QUOTAS_ADMITTED, 2, 3600);
+    expect(&terms, COUNT_ADMITTED, 2, 3600);
 }
 
 static void what_was_charged_is_given_back_in_its_window_only(void **state)
@@ -108,14 +108,14 @@ static void what_was_charged_is_given_back_in_its_window_only(void **state)
     const struct quota_terms terms = {2, QUOTA_MINUTE};
     at("2026-11-24T13:10:00Z");
     struct quotas_outcome first = charge_it(&terms, 1);
-    expect(&terms, QUOTAS_ADMITTED, 0, 60);
+    expect(&terms, COUNT_ADMITTED, 0, 60);
     quotas_refund(shared.quotas, &self, key, &terms, &first);
-    expect(&terms, QUOTAS_ADMITTED, 0, 60);
+    expect(&terms, COUNT_ADMITTED, 0, 60);
     at("2026-11-24T13:11:00Z");
-    expect(&terms, QUOTAS_ADMITTED, 1, 60);
+    expect(&terms, COUNT_ADMITTED, 1, 60);
     quotas_refund(shared.quotas, &self, key, &terms, &first);
-    expect(&terms, QUOTAS_ADMITTED, 0, 60);
-    expect(&terms, QUOTAS_REFUSED, 0, 60);
+    expect(&terms, COUNT_ADMITTED, 0, 60);
+    expect(&terms, COUNT_REFUSED, 0, 60);
 }
 
 static void bytes(void **state)
@@ -123,18 +123,18 @@ static void bytes(void **state)
     (void)state;
     const struct quota_terms terms = {1000, QUOTA_MINUTE};
     at("2026-11-24T13:10:00Z");
-    assert_int_equal(quotas_look(shared.quotas, key, &terms).verdict, QUOTAS_ADMITTED);
+    assert_int_equal(quotas_look(shared.quotas, key, &terms).verdict, COUNT_ADMITTED);
     assert_int_equal(pairs_word(shared.quotas, key), 0);
     assert_true(quotas_debit(shared.quotas, &self, key, &terms, 999));
     assert_int_equal(quotas_look(shared.quotas, key, &terms).remaining, 1);
     assert_true(quotas_debit(shared.quotas, &self, key, &terms, 5000));
-    assert_int_equal(quotas_look(shared.quotas, key, &terms).verdict, QUOTAS_REFUSED);
+    assert_int_equal(quotas_look(shared.quotas, key, &terms).verdict, COUNT_REFUSED);
     assert_true(quotas_debit(shared.quotas, &self, key, &terms, 0));
     for (unsigned i = 0; i < 3; i++) /* a count doesn't run over into the window */
         assert_true(quotas_debit(shared.quotas, &self, key, &terms, UINT64_MAX));
-    assert_int_equal(quotas_look(shared.quotas, key, &terms).verdict, QUOTAS_REFUSED);
+    assert_int_equal(quotas_look(shared.quotas, key, &terms).verdict, COUNT_REFUSED);
     at("2026-11-24T13:11:00Z");
-    assert_int_equal(quotas_look(shared.quotas, key, &terms).verdict, QUOTAS_ADMITTED);
+    assert_int_equal(quotas_look(shared.quotas, key, &terms).verdict, COUNT_ADMITTED);
 }
 
 /* A clock that goes back a little: the window that was begun goes on, and no old one is given again. */
@@ -143,21 +143,21 @@ static void time_does_not_move_back(void **state)
     (void)state;
     const struct quota_terms terms = {1, QUOTA_MINUTE};
     at("2026-11-24T13:10:30Z");
-    expect(&terms, QUOTAS_ADMITTED, 0, 30);
+    expect(&terms, COUNT_ADMITTED, 0, 30);
     at("2026-11-24T13:11:10Z");
-    expect(&terms, QUOTAS_ADMITTED, 0, 50);
+    expect(&terms, COUNT_ADMITTED, 0, 50);
     at("2026-11-24T13:10:20Z");
-    assert_int_equal(charge_it(&terms, 1).verdict, QUOTAS_REFUSED);
+    assert_int_equal(charge_it(&terms, 1).verdict, COUNT_REFUSED);
     uint64_t first = key;
     key = pairs_key(shared.quotas, "another", 7); /* nor one in which this key had nothing yet */
     struct quotas_outcome outcome = charge_it(&terms, 1);
-    assert_int_equal(outcome.verdict, QUOTAS_ADMITTED);
+    assert_int_equal(outcome.verdict, COUNT_ADMITTED);
     assert_int_equal(outcome.end, quota_window_end(QUOTA_MINUTE, test_clock() / NS_PER_SECOND / 60 + 1));
     key = first;
     at("2026-11-24T13:11:59Z");
-    assert_int_equal(charge_it(&terms, 1).verdict, QUOTAS_REFUSED);
+    assert_int_equal(charge_it(&terms, 1).verdict, COUNT_REFUSED);
     at("2026-11-24T13:12:00Z");
-    expect(&terms, QUOTAS_ADMITTED, 0, 60);
+    expect(&terms, COUNT_ADMITTED, 0, 60);
 }
 
 /* A clock that was wrong: by more than an hour, the future that it made is void. */
@@ -166,17 +166,17 @@ static void a_window_in_the_future_begins_anew(void **state)
     (void)state;
     const struct quota_terms terms = {2, QUOTA_DAY};
     at("2027-03-01T00:00:00Z");
-    expect(&terms, QUOTAS_ADMITTED, 1, 86400);
-    expect(&terms, QUOTAS_ADMITTED, 0, 86400);
+    expect(&terms, COUNT_ADMITTED, 1, 86400);
+    expect(&terms, COUNT_ADMITTED, 0, 86400);
     at("2026-11-24T13:10:30Z");
     struct quotas_outcome outcome = charge_it(&terms, 1);
-    assert_int_equal(outcome.verdict, QUOTAS_ADMITTED);
+    assert_int_equal(outcome.verdict, COUNT_ADMITTED);
     assert_true(outcome.reset);
     assert_int_equal(outcome.remaining, 1);
     outcome = charge_it(&terms, 1);
     assert_false(outcome.reset);
     assert_int_equal(outcome.remaining, 0);
-    assert_int_equal(charge_it(&terms, 1).verdict, QUOTAS_REFUSED);
+    assert_int_equal(charge_it(&terms, 1).verdict, COUNT_REFUSED);
 }
 
 /* --- contention --- */
@@ -191,7 +191,7 @@ static void race(const struct lock_caller *caller, void *context)
     while (!atomic_load(&board->go))
         sched_yield();
     for (unsigned i = 0; i < 10000; i++)
-        admitted += quotas_charge(shared.quotas, caller, key, &race_terms, 1).verdict == QUOTAS_ADMITTED;
+        admitted += quotas_charge(shared.quotas, caller, key, &race_terms, 1).verdict == COUNT_ADMITTED;
     atomic_store(&board->counts[*(unsigned *)context], admitted);
 }
 

@@ -12,13 +12,11 @@ struct concurrency_settings {
 struct cap {
     struct meter meter;
     uint64_t max;
-    const char *detail;
 };
 
 /* A request's place. */
 struct place {
     struct meter_note note;
-    uint64_t key;
     uint32_t cell;
     bool held, refused;
 };
@@ -50,8 +48,9 @@ static const void *compile(struct compiler *compiler, const void *conf)
     struct cap *cap = arena_zalloc(compiler->arena, sizeof *cap);
     cap->max = (uint64_t)settings->max;
     meter_compile(compiler, conf, "", &cap->meter);
-    cap->detail = arena_printf(compiler->arena, "%.*s allows %lld at a time", STR_ARG(cap->meter.name),
-                               (long long)settings->max);
+    cap->meter.problem = PROBLEM_TOO_MANY_IN_FLIGHT;
+    cap->meter.detail = arena_printf(compiler->arena, "%.*s allows %lld at a time", STR_ARG(cap->meter.name),
+                                     (long long)settings->max);
     return cap;
 }
 
@@ -63,42 +62,23 @@ static void leave(struct request *request, struct meter_note *note)
     place->held = false;
 }
 
-static enum verdict decide(struct request *request, const struct cap *cap, struct place *place,
-                           const struct concurrency_outcome *outcome)
-{
-    switch (outcome->verdict) {
-    case CONCURRENCY_ADMITTED:
-        place->cell = outcome->cell;
-        place->held = true;
-        place->note.undo = leave;
-        return VERDICT_NEXT;
-    case CONCURRENCY_REFUSED:
-        place->refused = !cap->meter.dry_run;
-        return meter_refuse(request, &cap->meter, PROBLEM_TOO_MANY_IN_FLIGHT, cap->detail);
-    case CONCURRENCY_FULL:
-        return meter_full(request, &cap->meter);
-    case CONCURRENCY_BUSY:
-        return meter_busy(request, &cap->meter, &place->note);
-    }
-    return VERDICT_NEXT;
-}
-
 static enum verdict on_request(struct request *request, const void *compiled)
 {
     const struct cap *cap = compiled;
     struct worker *worker = request->worker;
     struct concurrency *concurrency = worker->shared->concurrency;
-    struct place *place = meter_note(request, cap, sizeof *place);
-    if (!place->key) {
-        char memory[METER_BYTES];
-        struct str bytes = meter_bytes(&cap->meter, request, memory);
-        if (!bytes.data)
-            return meter_too_long(&cap->meter, request);
-        place->key = concurrency_key(concurrency, bytes.data, bytes.length);
-    }
+    struct place *place = meter_note(request, &cap->meter, cap, sizeof *place, concurrency_key, concurrency);
+    if (!place)
+        return VERDICT_FAIL;
     struct concurrency_outcome outcome =
-        concurrency_enter(concurrency, &worker->caller, place->key, cap->max);
-    return decide(request, cap, place, &outcome);
+        concurrency_enter(concurrency, &worker->caller, place->note.key, cap->max);
+    if (outcome.verdict == COUNT_ADMITTED) {
+        place->cell = outcome.cell;
+        place->held = true;
+        place->note.undo = leave;
+    }
+    place->refused = outcome.verdict == COUNT_REFUSED && !cap->meter.dry_run;
+    return meter_decide(request, &cap->meter, &place->note, outcome.verdict);
 }
 
 static enum verdict on_response(struct request *request, const void *compiled)

@@ -31,14 +31,12 @@ struct limit {
     uint64_t cost;
     const struct expr *cost_text; /* NULL: always `cost` */
     struct meter_when when;
-    const char *detail, *detail_never;
     struct str policy; /* RateLimit-Policy; empty: no fields */
 };
 
 /* What a request was charged. */
 struct charge {
     struct meter_note note;
-    uint64_t key;
     struct limits_outcome outcome;
     bool waits; /* for its turn */
 };
@@ -121,9 +119,10 @@ static void compile_texts(struct compiler *compiler, const struct limit_settings
     unsigned long long burst = limit->terms.burst,
                        window = (limit->terms.capacity + NS_PER_SECOND - 1) / NS_PER_SECOND;
     bool bytes = limit->count != METER_REQUESTS;
-    limit->detail = arena_printf(arena, "%.*s allows %s%s, and %llu at once", STR_ARG(limit->meter.name),
-                                 settings->rate, bytes ? " bytes" : "", burst);
-    limit->detail_never =
+    limit->meter.detail =
+        arena_printf(arena, "%.*s allows %s%s, and %llu at once", STR_ARG(limit->meter.name), settings->rate,
+                     bytes ? " bytes" : "", burst);
+    limit->meter.detail_never =
         arena_printf(arena, "this request costs more than the %llu that %.*s allows at once", burst,
                      STR_ARG(limit->meter.name));
     if (settings->headers && !settings->meter.dry_run)
@@ -148,6 +147,7 @@ static const void *compile(struct compiler *compiler, const void *conf)
     limit->cost = 1;
     meter_compile(compiler, conf, bytes ? "bytes" : "requests", &limit->meter);
     limit->cost_text = meter_cost(compiler, settings->cost, burst, &limit->cost);
+    limit->meter.problem = PROBLEM_RATE_LIMITED;
     compile_texts(compiler, settings, limit);
     return limit;
 }
@@ -157,7 +157,8 @@ static const void *compile(struct compiler *compiler, const void *conf)
 static void undo(struct request *request, struct meter_note *note)
 {
     struct charge *charge = CONTAINER_OF(note, struct charge, note);
-    limits_refund(request->worker->shared->limits, &request->worker->caller, charge->key, &charge->outcome);
+    limits_refund(request->worker->shared->limits, &request->worker->caller, charge->note.key,
+                  &charge->outcome);
 }
 
 /* Its turn has come. */
@@ -181,57 +182,37 @@ static enum verdict wait_for_turn(struct request *request, struct charge *charge
     return VERDICT_WAIT;
 }
 
-static enum verdict decide(struct request *request, const struct limit *limit, struct charge *charge)
-{
-    switch (charge->outcome.verdict) {
-    case LIMITS_ADMITTED:
-        if (charge->outcome.charged)
-            charge->note.undo = undo;
-        return charge->outcome.wait && !limit->meter.dry_run ? wait_for_turn(request, charge) : VERDICT_NEXT;
-    case LIMITS_REFUSED:
-        return meter_refuse(request, &limit->meter, PROBLEM_RATE_LIMITED, limit->detail);
-    case LIMITS_NEVER:
-        return meter_refuse(request, &limit->meter, PROBLEM_RATE_LIMITED, limit->detail_never);
-    case LIMITS_FULL:
-        return meter_full(request, &limit->meter);
-    case LIMITS_BUSY:
-        return meter_busy(request, &limit->meter, &charge->note);
-    }
-    return VERDICT_NEXT;
-}
-
 static enum verdict on_request(struct request *request, const void *compiled)
 {
     const struct limit *limit = compiled;
     struct worker *worker = request->worker;
     struct pairs *limits = worker->shared->limits;
-    struct charge *charge = meter_note(request, limit, sizeof *charge);
-    if (!charge->key) {
-        char memory[METER_BYTES];
-        struct str bytes = meter_bytes(&limit->meter, request, memory);
-        if (!bytes.data)
-            return meter_too_long(&limit->meter, request);
-        charge->key = pairs_key(limits, bytes.data, bytes.length);
-    }
+    struct charge *charge = meter_note(request, &limit->meter, limit, sizeof *charge, pairs_key, limits);
+    if (!charge)
+        return VERDICT_FAIL;
     if (limit->count != METER_REQUESTS)
-        charge->outcome = limits_look(limits, charge->key, &limit->terms);
+        charge->outcome = limits_look(limits, charge->note.key, &limit->terms);
     else
         charge->outcome =
-            limits_charge(limits, &worker->caller, charge->key, &limit->terms,
+            limits_charge(limits, &worker->caller, charge->note.key, &limit->terms,
                           limit->cost_text ? meter_cost_of(request, limit->cost_text) : limit->cost);
-    return decide(request, limit, charge);
+    if (charge->outcome.charged)
+        charge->note.undo = undo;
+    if (charge->outcome.verdict == COUNT_ADMITTED && charge->outcome.wait && !limit->meter.dry_run)
+        return wait_for_turn(request, charge);
+    return meter_decide(request, &limit->meter, &charge->note, charge->outcome.verdict);
 }
 
 static enum verdict on_response(struct request *request, const void *compiled)
 {
     const struct limit *limit = compiled;
     const struct charge *charge = meter_find(request, limit);
-    if (!charge || !charge->key || limit->meter.dry_run)
+    if (!charge || limit->meter.dry_run)
         return VERDICT_NEXT;
     const struct limits_outcome *outcome = &charge->outcome;
-    if (outcome->verdict == LIMITS_REFUSED)
+    if (outcome->verdict == COUNT_REFUSED)
         meter_retry_after(request, (outcome->wait + NS_PER_SECOND - 1) / NS_PER_SECOND);
-    if (limit->policy.length && outcome->verdict != LIMITS_FULL && outcome->verdict != LIMITS_BUSY) {
+    if (limit->policy.length && outcome->verdict != COUNT_FULL && outcome->verdict != COUNT_BUSY) {
         uint64_t debt = outcome->arrival > outcome->now ? outcome->arrival - outcome->now : 0;
         const struct meter_parameter stands[] = {{"r", outcome->remaining},
                                                  {"t", (debt + NS_PER_SECOND - 1) / NS_PER_SECOND}};
@@ -246,14 +227,14 @@ static void on_done(struct request *request, const void *compiled)
     const struct limit *limit = compiled;
     struct worker *worker = request->worker;
     struct charge *charge = meter_find(request, limit);
-    if (!charge || !charge->key)
+    if (!charge)
         return;
     bool counts = meter_when_holds(&limit->when, request);
     if (limit->count == METER_REQUESTS) {
         if (charge->note.undo && (charge->waits || !counts))
             undo(request, &charge->note);
-    } else if (counts && charge->outcome.verdict == LIMITS_ADMITTED &&
-               !limits_debit(worker->shared->limits, &worker->caller, charge->key, &limit->terms,
+    } else if (counts && charge->outcome.verdict == COUNT_ADMITTED &&
+               !limits_debit(worker->shared->limits, &worker->caller, charge->note.key, &limit->terms,
                              meter_bytes_of(request, limit->count))) {
         meter_lost(request, &limit->meter);
     }

@@ -21,7 +21,6 @@ struct quota {
     uint64_t cost;
     const struct expr *cost_text; /* NULL: always `cost` */
     struct meter_when when;
-    const char *detail, *detail_never;
     struct str policy; /* RateLimit-Policy; empty: no fields */
 };
 
@@ -29,7 +28,6 @@ struct quota {
 struct charge {
     struct meter_note note;
     const struct quota *quota;
-    uint64_t key;
     struct quotas_outcome outcome;
 };
 
@@ -129,10 +127,11 @@ static const void *compile(struct compiler *compiler, const void *conf)
         arena_printf(arena, "%s a %s", bytes ? "bytes" : "requests", windows[quota->terms.window]);
     meter_compile(compiler, conf, variant, &quota->meter);
     quota->cost_text = meter_cost(compiler, settings->cost, quota->terms.limit, &quota->cost);
-    quota->detail = arena_printf(arena, "%.*s allows %s%s", STR_ARG(quota->meter.name), settings->limit,
-                                 bytes ? " bytes" : "");
-    quota->detail_never = arena_printf(arena, "this request costs more than %.*s allows in all (%s)",
-                                       STR_ARG(quota->meter.name), settings->limit);
+    quota->meter.problem = PROBLEM_QUOTA_EXCEEDED;
+    quota->meter.detail = arena_printf(arena, "%.*s allows %s%s", STR_ARG(quota->meter.name), settings->limit,
+                                       bytes ? " bytes" : "");
+    quota->meter.detail_never = arena_printf(arena, "this request costs more than %.*s allows in all (%s)",
+                                             STR_ARG(quota->meter.name), settings->limit);
     if (settings->headers && !settings->meter.dry_run)
         quota->policy =
             str_of(arena_printf(arena, "\"%.*s\";q=%llu;w=%llu%s", STR_ARG(quota->meter.label),
@@ -146,32 +145,8 @@ static const void *compile(struct compiler *compiler, const void *conf)
 static void undo(struct request *request, struct meter_note *note)
 {
     struct charge *charge = CONTAINER_OF(note, struct charge, note);
-    quotas_refund(request->worker->shared->quotas, &request->worker->caller, charge->key,
+    quotas_refund(request->worker->shared->quotas, &request->worker->caller, charge->note.key,
                   &charge->quota->terms, &charge->outcome);
-}
-
-static enum verdict decide(struct request *request, const struct quota *quota, struct charge *charge)
-{
-    struct worker *worker = request->worker;
-    if (charge->outcome.reset && log_seldom(&worker->meter_said, worker->loop.now_ms))
-        log_warning("%.*s: a window lay in the future, as after a wrong clock: it begins anew (%u more lines "
-                    "left out)",
-                    STR_ARG(quota->meter.name), worker->meter_said.left_out);
-    switch (charge->outcome.verdict) {
-    case QUOTAS_ADMITTED:
-        if (charge->outcome.charged)
-            charge->note.undo = undo;
-        return VERDICT_NEXT;
-    case QUOTAS_REFUSED:
-        return meter_refuse(request, &quota->meter, PROBLEM_QUOTA_EXCEEDED, quota->detail);
-    case QUOTAS_NEVER:
-        return meter_refuse(request, &quota->meter, PROBLEM_QUOTA_EXCEEDED, quota->detail_never);
-    case QUOTAS_FULL:
-        return meter_full(request, &quota->meter);
-    case QUOTAS_BUSY:
-        return meter_busy(request, &quota->meter, &charge->note);
-    }
-    return VERDICT_NEXT;
 }
 
 static enum verdict on_request(struct request *request, const void *compiled)
@@ -179,34 +154,35 @@ static enum verdict on_request(struct request *request, const void *compiled)
     const struct quota *quota = compiled;
     struct worker *worker = request->worker;
     struct pairs *quotas = worker->shared->quotas;
-    struct charge *charge = meter_note(request, quota, sizeof *charge);
-    if (!charge->key) {
-        char memory[METER_BYTES];
-        struct str bytes = meter_bytes(&quota->meter, request, memory);
-        if (!bytes.data)
-            return meter_too_long(&quota->meter, request);
-        charge->key = pairs_key(quotas, bytes.data, bytes.length);
-        charge->quota = quota;
-    }
+    struct charge *charge = meter_note(request, &quota->meter, quota, sizeof *charge, pairs_key, quotas);
+    if (!charge)
+        return VERDICT_FAIL;
+    charge->quota = quota;
     if (quota->count != METER_REQUESTS)
-        charge->outcome = quotas_look(quotas, charge->key, &quota->terms);
+        charge->outcome = quotas_look(quotas, charge->note.key, &quota->terms);
     else
         charge->outcome =
-            quotas_charge(quotas, &worker->caller, charge->key, &quota->terms,
+            quotas_charge(quotas, &worker->caller, charge->note.key, &quota->terms,
                           quota->cost_text ? meter_cost_of(request, quota->cost_text) : quota->cost);
-    return decide(request, quota, charge);
+    if (charge->outcome.charged)
+        charge->note.undo = undo;
+    if (charge->outcome.reset && log_seldom(&worker->meter_said, worker->loop.now_ms))
+        log_warning("%.*s: a window lay in the future, as after a wrong clock: it begins anew (%u more lines "
+                    "left out)",
+                    STR_ARG(quota->meter.name), worker->meter_said.left_out);
+    return meter_decide(request, &quota->meter, &charge->note, charge->outcome.verdict);
 }
 
 static enum verdict on_response(struct request *request, const void *compiled)
 {
     const struct quota *quota = compiled;
     const struct charge *charge = meter_find(request, quota);
-    if (!charge || !charge->key || quota->meter.dry_run)
+    if (!charge || quota->meter.dry_run)
         return VERDICT_NEXT;
     const struct quotas_outcome *outcome = &charge->outcome;
-    if (outcome->verdict == QUOTAS_REFUSED)
+    if (outcome->verdict == COUNT_REFUSED)
         meter_retry_after(request, outcome->left);
-    if (quota->policy.length && outcome->verdict != QUOTAS_FULL && outcome->verdict != QUOTAS_BUSY) {
+    if (quota->policy.length && outcome->verdict != COUNT_FULL && outcome->verdict != COUNT_BUSY) {
         const struct meter_parameter stands[] = {{"r", outcome->remaining}, {"t", outcome->left}};
         request_add_field(request, STR("RateLimit-Policy"), quota->policy);
         meter_field(request, &quota->meter, STR("RateLimit"), stands, 2);
@@ -219,14 +195,14 @@ static void on_done(struct request *request, const void *compiled)
     const struct quota *quota = compiled;
     struct worker *worker = request->worker;
     struct charge *charge = meter_find(request, quota);
-    if (!charge || !charge->key)
+    if (!charge)
         return;
     bool counts = meter_when_holds(&quota->when, request);
     if (quota->count == METER_REQUESTS) {
         if (charge->note.undo && !counts)
             undo(request, &charge->note);
-    } else if (counts && charge->outcome.verdict == QUOTAS_ADMITTED &&
-               !quotas_debit(worker->shared->quotas, &worker->caller, charge->key, &quota->terms,
+    } else if (counts && charge->outcome.verdict == COUNT_ADMITTED &&
+               !quotas_debit(worker->shared->quotas, &worker->caller, charge->note.key, &quota->terms,
                              meter_bytes_of(request, quota->count))) {
         meter_lost(request, &quota->meter);
     }

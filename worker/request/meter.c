@@ -50,18 +50,21 @@ static bool same_strings(const struct conf_strings *a, const struct conf_strings
 struct standing {
     unsigned like;    /* of those before it that have the same `by` and no name */
     unsigned unnamed; /* of those before it without a name */
+    bool twice;       /* one of them has the same name and `by`, and would count the same again */
 };
 
 static bool stands_in(const struct conf_policies *level, const struct meter_settings *settings,
                       const char *policy, struct standing *standing)
 {
-    *standing = (struct standing){0, 0};
+    *standing = (struct standing){0, 0, false};
     for (unsigned i = 0; i < level->count; i++) {
         const struct meter_settings *other = level->items[i].conf;
         if (level->items[i].off || strcmp(level->items[i].extension->name, policy) != 0)
             continue;
         if (other == settings)
             return true;
+        standing->twice |= other->name && settings->name && strcmp(other->name, settings->name) == 0 &&
+                           same_strings(&other->by, &settings->by);
         standing->unnamed += !other->name;
         standing->like += !other->name && same_strings(&other->by, &settings->by);
     }
@@ -169,7 +172,12 @@ bool meter_compile(struct compiler *compiler, const void *conf, const char *vari
     struct standing standing;
     const char *people;
     const char *text = place_of(compiler, settings, &standing, &people);
-    bool good = true;
+    bool good = !standing.twice;
+    if (standing.twice)
+        compile_error(compiler, "name",
+                      "\"%s\" stands here twice with the same `by`: each request would count "
+                      "twice (leave one out, or name it otherwise)",
+                      settings->name);
     if (settings->name)
         text = arena_printf(arena, "name\n%s", settings->name);
     else
@@ -206,9 +214,12 @@ static void add_address(struct buf *out, const struct address *address, unsigned
     }
 }
 
-struct str meter_bytes(const struct meter *meter, struct request *request, char memory[METER_BYTES])
+enum { KEY_BYTES = 4096 };
+
+/* What the key is the hash of, in `memory`; NULL data: it is too long. */
+static struct str key_bytes(const struct meter *meter, struct request *request, char memory[KEY_BYTES])
 {
-    struct buf out = buf_on(memory, METER_BYTES);
+    struct buf out = buf_on(memory, KEY_BYTES);
     buf_add(&out, (const char *)&meter->identity, sizeof meter->identity);
     for (const struct meter_part *part = meter->parts, *end = part + meter->part_count; part < end; part++) {
         size_t from = out.length + sizeof(uint32_t);
@@ -224,12 +235,6 @@ struct str meter_bytes(const struct meter *meter, struct request *request, char 
         memcpy(memory + from - sizeof length, &length, sizeof length);
     }
     return buf_str(&out);
-}
-
-enum verdict meter_too_long(const struct meter *meter, struct request *request)
-{
-    return request_fail(request, PROBLEM_FIELDS_TOO_LARGE, "what %.*s counts by is longer than %d bytes",
-                        STR_ARG(meter->name), METER_BYTES);
 }
 
 /* --- what counts --- */
@@ -292,12 +297,26 @@ bool meter_when_holds(const struct meter_when *when, const struct request *reque
     return status < 600 && (when->statuses[status / 64] >> (status % 64) & 1);
 }
 
+/* UINT32_MAX at most: a number that is too large must not be a cheap one. */
+static bool number_of(struct str text, uint64_t *number)
+{
+    *number = 0;
+    for (size_t i = 0; i < text.length; i++) {
+        if (text.data[i] < '0' || text.data[i] > '9')
+            return false;
+        *number = *number * 10 + (uint64_t)(text.data[i] - '0');
+        if (*number > UINT32_MAX)
+            *number = UINT32_MAX;
+    }
+    return text.length > 0;
+}
+
 const struct expr *meter_cost(struct compiler *compiler, const char *text, uint64_t most, uint64_t *cost)
 {
     if (!text)
         return NULL;
     if (is_plain(text)) {
-        if (!str_to_u64(str_of(text), UINT32_MAX, cost))
+        if (!number_of(str_of(text), cost))
             compile_error(compiler, "cost", "\"%s\" is no number (write \"5\", or a text with ${…})", text);
         else if (*cost > most)
             compile_error(compiler, "cost", "%s is more than can ever be had at once (%llu)", text,
@@ -313,9 +332,9 @@ uint64_t meter_cost_of(struct request *request, const struct expr *expr)
     struct buf out = buf_on(memory, sizeof memory);
     uint64_t cost;
     request_eval(request, expr, EXPR_PLAIN, &out);
-    if (out.overflow || !str_to_u64(buf_str(&out), UINT64_MAX, &cost))
-        return 1;
-    return cost < UINT32_MAX ? cost : UINT32_MAX; /* a number that is too large must not be a cheap one */
+    if (out.overflow) /* longer than any number that makes sense */
+        return UINT32_MAX;
+    return number_of(buf_str(&out), &cost) ? cost : 1;
 }
 
 uint64_t meter_bytes_of(const struct request *request, enum meter_count count)
@@ -345,13 +364,22 @@ void *meter_find(const struct request *request, const void *owner)
     return note;
 }
 
-void *meter_note(struct request *request, const void *owner, size_t size)
+void *meter_note(struct request *request, const struct meter *meter, const void *owner, size_t size,
+                 uint64_t (*hash)(const void *zone, const void *data, size_t length), const void *zone)
 {
+    char memory[KEY_BYTES];
     struct meter_note *note = meter_find(request, owner);
     if (note)
         return note;
+    struct str bytes = key_bytes(meter, request, memory);
+    if (!bytes.data) {
+        request_fail(request, PROBLEM_FIELDS_TOO_LARGE, "what %.*s counts by is longer than %d bytes",
+                     STR_ARG(meter->name), KEY_BYTES);
+        return NULL;
+    }
     note = arena_zalloc(request->arena, size);
     note->owner = owner;
+    note->key = hash(zone, bytes.data, bytes.length);
     note->next = request->meter_notes;
     request->meter_notes = note;
     return note;
@@ -368,8 +396,8 @@ void meter_undo(struct request *request)
 
 /* --- answers --- */
 
-enum verdict meter_refuse(struct request *request, const struct meter *meter, enum problem problem,
-                          const char *detail)
+static enum verdict refuse(struct request *request, const struct meter *meter, enum problem problem,
+                           const char *detail)
 {
     struct worker *worker = request->worker;
     struct log_seldom *said = &worker->meter_said;
@@ -397,14 +425,14 @@ static void say_full(struct request *request, const struct meter *meter, const c
                     STR_ARG(meter->name), what, said->left_out);
 }
 
-enum verdict meter_full(struct request *request, const struct meter *meter)
+static enum verdict full(struct request *request, const struct meter *meter)
 {
     say_full(request, meter,
              meter->admit_when_full ? "a request, which is let through" : "a request, which is refused");
     if (meter->admit_when_full)
         return VERDICT_NEXT;
-    return meter_refuse(request, meter, PROBLEM_UNCOUNTED,
-                        "there is no room to count this request; try again later");
+    return refuse(request, meter, PROBLEM_UNCOUNTED,
+                  "there is no room to count this request; try again later");
 }
 
 void meter_lost(struct request *request, const struct meter *meter)
@@ -419,16 +447,34 @@ static void again(struct request *request)
     request_resume(request, link->policy->on_request(request, link->compiled));
 }
 
-enum verdict meter_busy(struct request *request, const struct meter *meter, struct meter_note *note)
+static enum verdict busy(struct request *request, const struct meter *meter, struct meter_note *note)
 {
     enum { LONGEST_MS = 1000, PAUSE_MS = 1 };
     uint64_t now = request->worker->loop.now_ms;
     if (!note->busy_since)
         note->busy_since = now;
     if (now - note->busy_since >= LONGEST_MS)
-        return meter_full(request, meter);
+        return full(request, meter);
     request_wait(request, "meter", PAUSE_MS, again, NULL);
     return VERDICT_WAIT;
+}
+
+enum verdict meter_decide(struct request *request, const struct meter *meter, struct meter_note *note,
+                          enum count_verdict verdict)
+{
+    switch (verdict) {
+    case COUNT_ADMITTED:
+        return VERDICT_NEXT;
+    case COUNT_REFUSED:
+        return refuse(request, meter, meter->problem, meter->detail);
+    case COUNT_NEVER:
+        return refuse(request, meter, meter->problem, meter->detail_never);
+    case COUNT_FULL:
+        return full(request, meter);
+    case COUNT_BUSY:
+        return busy(request, meter, note);
+    }
+    return VERDICT_NEXT;
 }
 
 void meter_field(struct request *request, const struct meter *meter, struct str field,

@@ -4,6 +4,7 @@
 #ifndef REQUEST_METER_H
 #define REQUEST_METER_H
 
+#include "shared/shm/count.h"
 #include "worker/request/request.h"
 
 /* What the settings of each of them begin with. */
@@ -58,6 +59,9 @@ struct meter {
     struct str name;  /* for people */
     struct str label; /* for fields of the answer: what stands in quotes */
     uint64_t identity;
+    enum problem problem; /* of who is refused, */
+    const char *detail,
+        *detail_never; /* for now, or as it costs more than there ever is: the policy's to fill in */
     const struct meter_part *parts;
     unsigned part_count;
     bool admit_when_full;
@@ -67,13 +71,6 @@ struct meter {
 /* `conf` is a structure that begins with struct meter_settings. `variant`: what, beside place and name, makes it another
  * one; or "". False: errors were reported. */
 bool meter_compile(struct compiler *compiler, const void *conf, const char *variant, struct meter *meter);
-
-/* The bytes whose hash is the key that a request is counted by, in `memory`; NULL data: they are too long. */
-enum { METER_BYTES = 4096 };
-struct str meter_bytes(const struct meter *meter, struct request *request, char memory[METER_BYTES]);
-
-/* Their answer when there are too many. */
-enum verdict meter_too_long(const struct meter *meter, struct request *request);
 
 /* --- what counts --- */
 
@@ -88,7 +85,7 @@ bool meter_when_holds(const struct meter_when *when, const struct request *reque
 /* A setting `cost`: NULL and `*cost`, or an expression for meter_cost_of(). `most`: a constant may not be more. */
 const struct expr *meter_cost(struct compiler *compiler, const char *text, uint64_t most, uint64_t *cost);
 
-/* UINT32_MAX at most. What is no number, or none of 64 bits, counts 1. */
+/* UINT32_MAX at most, and of a text that is longer than any number. What is no number counts 1. */
 uint64_t meter_cost_of(struct request *request, const struct expr *expr);
 
 /* Of a request that is over. */
@@ -100,13 +97,17 @@ struct meter_note {
     struct meter_note *next;
     const void *owner;                                              /* what the policy compiled */
     void (*undo)(struct request *request, struct meter_note *note); /* NULL: nothing is to be given back */
+    uint64_t key;        /* that the request is counted by; 0: none yet */
     uint64_t busy_since; /* ms: when a lock was first waited for; 0: it never was */
 };
 
-/* The owner's note; made, all zero of `size`, if there is none yet. */
-void *meter_note(struct request *request, const void *owner, size_t size);
+/* The note of the request that `owner` has, in which `meter` lies; made, all zero of `size`, if there is none yet. Its key
+ * is what the zone's `hash` makes of what the request is counted by. NULL: that is too long, and request_fail() was
+ * called. */
+void *meter_note(struct request *request, const struct meter *meter, const void *owner, size_t size,
+                 uint64_t (*hash)(const void *zone, const void *data, size_t length), const void *zone);
 
-/* The same, or NULL. */
+/* The same; NULL: there is none. */
 void *meter_find(const struct request *request, const void *owner);
 
 /* The request is refused by one of them: it doesn't count for the others. */
@@ -114,15 +115,10 @@ void meter_undo(struct request *request);
 
 /* --- what came of it --- */
 
-/* Refused: the problem, or with dry_run only a count and a line now and then. */
-enum verdict meter_refuse(struct request *request, const struct meter *meter, enum problem problem,
-                          const char *detail);
-
-/* There is no room to count it: `when_full` says what happens. */
-enum verdict meter_full(struct request *request, const struct meter *meter);
-
-/* Somebody is at it: the policy's on_request is called again in a moment, with the same note; at last as if full. */
-enum verdict meter_busy(struct request *request, const struct meter *meter, struct meter_note *note);
+/* What becomes of the request. Refused: the problem, or with dry_run only a count and a line now and then. Full: as
+ * `when_full` says. Busy: the policy's on_request is called again in a moment, with the same note; at last as if full. */
+enum verdict meter_decide(struct request *request, const struct meter *meter, struct meter_note *note,
+                          enum count_verdict verdict);
 
 /* Bytes that nobody could count. */
 void meter_lost(struct request *request, const struct meter *meter);
