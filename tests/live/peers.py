@@ -233,6 +233,11 @@ class Origin:
                 pass
             sock.close()
 
+    def stop_listening(self):
+        """No new connections; those there are go on."""
+        self.sock.shutdown(socket.SHUT_RDWR)
+        self.sock.close()
+
     def accept(self):
         while True:
             try:

@@ -522,6 +522,58 @@ class Hedge(Tries):
         self.assertEqual(gateway.get("/").body, b"slow")
         self.assertEqual((self.stat(gateway, "hedges"), self.stat(gateway, "retries_refused")), (0, 1))
 
+    def test_it_is_held_to_the_limit_on_calls_in_progress(self):
+        self.script = Script(lambda request, sock: threading.Event().wait(0.2) or answer(b"slow"))
+        self.peers = [self.origin(self.script) for _ in range(2)]
+        gateway = self.start("budget = { minimum = 100.0; };", *self.peers,
+                             more='hedge = { delay = "20ms"; }; adaptive = { min = 1; };')
+        self.assertEqual(gateway.get("/").body, b"slow")
+        self.assertEqual((self.stat(gateway, "hedges"), self.stat(gateway, "adaptive_refused")), (0, 0))
+        self.assertEqual(gateway.status()["upstreams"][0]["adaptive"]["in_flight"], 0)
+
+    def test_the_second_goes_on_when_there_is_no_connection_for_the_first(self):
+        """The first is on a kept connection that its endpoint closes, and takes no other; the other endpoint is the
+        second's, and may have no more."""
+        second, answers = threading.Event(), threading.Event()
+
+        def dies(request, sock):
+            second.wait(10)
+            next(peer for peer in self.peers if peer.port == sock.getsockname()[1]).stop_listening()
+            answers.set()
+            raise ConnectionError
+
+        def other(request, sock):
+            second.set()
+            answers.wait(10)
+            threading.Event().wait(0.2)
+            return answer(b"second")
+        self.script = Script()
+        self.peers = [self.origin(self.script) for _ in range(2)]
+        gateway = self.start("budget = { minimum = 100.0; };", *self.peers,
+                             more='hedge = { delay = "20ms"; }; max_connections = 1; queue = { size = 0; };')
+        for _ in range(2):
+            self.assertEqual(gateway.get("/").body, b"good")
+        self.script.steps += [dies, other]
+        self.assertEqual(gateway.get("/").body, b"second")
+        self.assertEqual(self.stat(gateway, "upstream_races"), 1)
+        upstream = gateway.status()["upstreams"][0]
+        self.assertEqual([endpoint["in_flight"] for endpoint in upstream["endpoints"]], [0, 0])
+
+    def test_the_total_time_counts_for_the_second_too(self):
+        second = threading.Event()
+
+        def first(request, sock):
+            second.wait(10)
+            return breaks(request, sock)
+
+        def other(request, sock):
+            second.set()
+            return held(request, sock)
+        gateway = self.two('delay = "20ms";', first, other, retry="budget = { minimum = 100.0; }; }; "
+                           'timeout = { total = "500ms"; }; breaker = { errors = 2; open = "1h"; max_open = "1h";')
+        self.problem(gateway.get("/"), 504, "total time-out")
+        self.problem(gateway.get("/"), 503, "breaker is open")
+
     def test_after_what_most_answers_take(self):
         gateway = self.two("percentile = 95.0;", retry="budget = { minimum = 1000.0; };")
         with gateway.client() as client:

@@ -4,7 +4,6 @@
 #include "worker/upstream/call.h"
 
 #include "shared/base/log.h"
-#include "shared/shm/quantile.h"
 #include "shared/shm/upstreams.h"
 #include "worker/upstream/attempt.h"
 #include "worker/upstream/breaking.h"
@@ -20,57 +19,6 @@ enum {
 static struct timers *timers_of(const struct call *call)
 {
     return &call->cluster->worker->loop.timers;
-}
-
-/* --- what comes of tries --- */
-
-/* A good answer: how long its kind takes. To a second try it took since the first was sent. */
-static void learn(struct call *call, uint64_t latency_ns)
-{
-    struct cluster *cluster = call->cluster;
-    struct worker *worker = cluster->worker;
-    const struct retrying *retrying = call->retrying;
-    if (retrying && retrying->hedge && !retrying->hedge_delay) {
-        uint64_t since = call->primary ? worker->loop.now - call->primary->asked : latency_ns;
-        quantile_add(&cluster->cell->latency, retrying->quantile, since / 1000);
-    }
-    if (cluster->adaptive.most)
-        gradient_add(&cluster->cell->gradient, &cluster->adaptive, worker->loop.now_ms,
-                     call->began / NS_PER_MS, latency_ns / 1000,
-                     (double)(random_next(&worker->random) >> 11) * 0x1p-53);
-}
-
-/* An answer that breaks off later says nothing of the time; nor does what was given up before the endpoint had all of
- * the request. */
-void call_observe(struct call *call, enum outcome outcome, unsigned status)
-{
-    if (!call->endpoint || (outcome == OUTCOME_LEFT && call->asking))
-        return;
-    struct observation observation = {
-        .outcome = outcome,
-        .status = status,
-        .latency_ns = call->answered ? 0 : call->cluster->worker->loop.now - call->asked,
-        .broke_off = call->answered,
-    };
-    endpoint_observe(call->endpoint, &observation);
-    if (outcome == OUTCOME_ANSWERED)
-        learn(call, observation.latency_ns);
-}
-
-void call_judge(struct call *call, unsigned status, const char *detail, uint64_t retry_after)
-{
-    if (!call->breaking)
-        return;
-    struct breaking_result result = {
-        .ticket = call->ticket,
-        .began_ms = call->began / NS_PER_MS,
-        .endpoint = call->last ? call->last->text : NULL,
-        .status = status,
-        .detail = detail,
-        .retry_after_ms = retry_after,
-    };
-    call->ticket = 0;
-    breaking_tell(call->cluster->worker, call->breaking, &result);
 }
 
 /* --- the end of a try, and of the call --- */
@@ -157,8 +105,22 @@ static void second_failed(struct call *call)
         call_fail(primary, primary->failure, primary->detail);
 }
 
+/* The first try is over, and the second goes on: what came of the first is told if that fails too. */
+static bool outlived(struct call *call, enum call_failure failure, const char *detail)
+{
+    if (!call->hedge || call->answered)
+        return false;
+    end_try(call);
+    call->failure = failure;
+    call->detail = detail;
+    call->outlived = true;
+    return true;
+}
+
 void call_fail(struct call *call, enum call_failure failure, const char *detail)
 {
+    if (outlived(call, failure, detail))
+        return;
     struct call *told = call->primary ? call->primary : call;
     struct stats_row *stats = call->cluster->worker->stats;
     if (call->primary && !call->answered) {
@@ -214,12 +176,8 @@ static void rest(struct call *call, uint64_t delay_ms)
 bool call_try_failed(struct call *call, enum call_failure failure, const char *detail, unsigned on)
 {
     uint64_t delay_ms;
-    call->failure = failure;
-    call->detail = detail;
-    if (call->hedge) { /* the second try goes on */
-        call->outlived = true;
+    if (outlived(call, failure, detail))
         return true;
-    }
     if (retry_failure(call, on, &delay_ms)) {
         rest(call, delay_ms);
         return true;
@@ -258,37 +216,55 @@ void call_time_try(struct call *call)
 
 /* --- for the owner --- */
 
+/* A try that the call's time ends. */
+static void too_late(struct call *call, const char *detail)
+{
+    if (call->answered)
+        return;
+    call_observe(call, call->asking ? OUTCOME_LEFT : OUTCOME_FAILED, 0);
+    if (call->endpoint && !call->asking)
+        call_judge(call, 0, detail, 0);
+}
+
 static void on_total(struct timer *timer)
 {
     struct call *call = CONTAINER_OF(timer, struct call, total);
     static const char detail[] = "no whole answer within the total time-out";
+    too_late(call, detail);
+    if (call->hedge) {
+        too_late(call->hedge, detail);
+        call_drop(call->hedge);
+    }
+    call->hedge = NULL;
     if (call->client)
         http1_client_abandon(call->client);
-    if (!call->answered) {
-        call_observe(call, call->asking ? OUTCOME_LEFT : OUTCOME_FAILED, 0);
-        if (call->endpoint && !call->asking)
-            call_judge(call, 0, detail, 0);
-    }
     call_fail(call, CALL_TIMEOUT, detail);
 }
 
-/* Whether the upstream is to get the call at all. False: it failed, and the owner knows. */
-static bool admit(struct call *call)
+/* Counts it among those in progress. Whether it is within what the upstream can do. */
+static bool count_in(struct call *call)
 {
     struct cluster *cluster = call->cluster;
     struct worker *worker = cluster->worker;
     tally_add(cluster->in_flight, 1);
     call->counted = true;
-    if (cluster->adaptive.most) {
-        uint32_t limit = gradient_limit(&cluster->cell->gradient, &cluster->adaptive, worker->loop.now_ms);
-        /* Who counts itself first, and then all, is never one too many. */
-        atomic_thread_fence(memory_order_seq_cst);
-        if (cells_in_flight(worker->shared->upstreams, cluster->cell_index) > limit) {
-            stat_add(worker->stats, STAT_ADAPTIVE_REFUSED, 1);
-            call->retry_ms = COME_AGAIN_MS;
-            call_fail(call, CALL_LIMITED, "as many requests are in progress as it can answer in time");
-            return false;
-        }
+    if (!cluster->adaptive.most)
+        return true;
+    uint32_t limit = gradient_limit(&cluster->cell->gradient, &cluster->adaptive, worker->loop.now_ms);
+    /* Who counts itself first, and then all, is never one too many. */
+    atomic_thread_fence(memory_order_seq_cst);
+    return cells_in_flight(worker->shared->upstreams, cluster->cell_index) <= limit;
+}
+
+/* Whether the upstream is to get the call at all. False: it failed, and the owner knows. */
+static bool admit(struct call *call)
+{
+    struct worker *worker = call->cluster->worker;
+    if (!count_in(call)) {
+        stat_add(worker->stats, STAT_ADAPTIVE_REFUSED, 1);
+        call->retry_ms = COME_AGAIN_MS;
+        call_fail(call, CALL_LIMITED, "as many requests are in progress as it can answer in time");
+        return false;
     }
     if (call->breaking && !breaking_ask(worker, call->breaking, &call->ticket, &call->retry_ms)) {
         call_fail(call, CALL_BROKEN, "its breaker is open, as requests failed lately");
@@ -323,6 +299,7 @@ bool call_start(struct call *call, struct cluster *cluster, const struct call_ev
     call->chunked = order->chunked;
     call->choice.key = order->key;
     call->choice.tried_count = 0;
+    call->began = loop->now;
     timer_init(&call->total, on_total);
     if (!admit(call))
         return false;
@@ -333,7 +310,7 @@ bool call_start(struct call *call, struct cluster *cluster, const struct call_ev
     return attempt_begin(call);
 }
 
-bool call_start_second(struct call *call, struct call *primary)
+void call_start_second(struct call *call, struct call *primary)
 {
     struct cluster *cluster = primary->cluster;
     bool busy;
@@ -350,16 +327,21 @@ bool call_start_second(struct call *call, struct call *primary)
         .body = primary->body,
         .chunked = primary->chunked,
         .body_begun = primary->body_begun,
-        .counted = true,
+        .began = cluster->worker->loop.now,
         .choice = primary->choice,
     };
-    tally_add(cluster->in_flight, 1);
     timer_init(&call->total, NULL);
-    if (attempt_next(call, &busy))
-        return true;
-    if (busy)
+    if (!count_in(call) || !retry_take_budget(call)) {
         end(call);
-    return false;
+        return;
+    }
+    stat_add(cluster->worker->stats, STAT_HEDGES, 1);
+    primary->tries++;
+    primary->hedge = call;
+    if (!attempt_next(call, &busy) && busy) {
+        primary->hedge = NULL;
+        end(call);
+    }
 }
 
 void call_trailers(struct call *call, const struct fields *trailers)

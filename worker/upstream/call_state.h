@@ -27,8 +27,9 @@ bool call_try_failed(struct call *call, enum call_failure failure, const char *d
 /* The present try has retry.per_try from now on. */
 void call_time_try(struct call *call);
 
-/* Begins `call`, the second try of `primary`. False: it can't, and is over. */
-bool call_start_second(struct call *call, struct call *primary);
+/* Begins `call`, the second try of `primary`, if the limit on calls in progress and the budget allow it: then it is
+ * primary->hedge, until it is over. */
+void call_start_second(struct call *call, struct call *primary);
 
 /* Ends a try of which nothing is wanted any more: it counts for nothing. */
 void call_drop(struct call *call);

@@ -19,16 +19,9 @@ static bool allowed(const struct call *call)
 static void on_time(struct timer *timer)
 {
     struct call *call = CONTAINER_OF(timer, struct call, hedge_at);
-    struct stats_row *stats = call->cluster->worker->stats;
     call->hedge_set = false;
-    if (!allowed(call) || !retry_take_budget(call))
-        return;
-    stat_add(stats, STAT_HEDGES, 1);
-    struct call *second = arena_alloc(call->arena, sizeof *second);
-    call->hedge = second;
-    call->tries++;
-    if (!call_start_second(second, call))
-        call->hedge = NULL;
+    if (allowed(call))
+        call_start_second(arena_alloc(call->arena, sizeof *call), call);
 }
 
 void hedge_arm(struct call *call)

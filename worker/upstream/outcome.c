@@ -1,0 +1,56 @@
+/* outcome: what came of a try, for those that learn from it: the endpoint, its balancer, the breaker, the limit on calls in
+ * progress, the time after which a second try is made. Called by call.c and attempt.c.
+ */
+#include "shared/shm/quantile.h"
+#include "shared/shm/upstreams.h"
+#include "worker/upstream/breaking.h"
+#include "worker/upstream/call_state.h"
+
+/* A good answer: how long its kind takes. To a second try it took since the first was sent. */
+static void learn(struct call *call, uint64_t latency_ns)
+{
+    struct cluster *cluster = call->cluster;
+    struct worker *worker = cluster->worker;
+    const struct retrying *retrying = call->retrying;
+    if (retrying && retrying->hedge && !retrying->hedge_delay) {
+        uint64_t since = call->primary ? worker->loop.now - call->primary->asked : latency_ns;
+        quantile_add(&cluster->cell->latency, retrying->quantile, since / 1000);
+    }
+    if (cluster->adaptive.most)
+        gradient_add(&cluster->cell->gradient, &cluster->adaptive, worker->loop.now_ms,
+                     call->began / NS_PER_MS, latency_ns / 1000,
+                     (double)(random_next(&worker->random) >> 11) * 0x1p-53);
+}
+
+/* An answer that breaks off later says nothing of the time; nor does what was given up before the endpoint had all of
+ * the request. */
+void call_observe(struct call *call, enum outcome outcome, unsigned status)
+{
+    if (!call->endpoint || (outcome == OUTCOME_LEFT && call->asking))
+        return;
+    struct observation observation = {
+        .outcome = outcome,
+        .status = status,
+        .latency_ns = call->answered ? 0 : call->cluster->worker->loop.now - call->asked,
+        .broke_off = call->answered,
+    };
+    endpoint_observe(call->endpoint, &observation);
+    if (outcome == OUTCOME_ANSWERED)
+        learn(call, observation.latency_ns);
+}
+
+void call_judge(struct call *call, unsigned status, const char *detail, uint64_t retry_after)
+{
+    if (!call->breaking)
+        return;
+    struct breaking_result result = {
+        .ticket = call->ticket,
+        .began_ms = call->began / NS_PER_MS,
+        .endpoint = call->last ? call->last->text : NULL,
+        .status = status,
+        .detail = detail,
+        .retry_after_ms = retry_after,
+    };
+    call->ticket = 0;
+    breaking_tell(call->cluster->worker, call->breaking, &result);
+}
