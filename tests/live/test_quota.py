@@ -184,6 +184,9 @@ class Concurrency(Pair):
                 os.kill(pid, signal.SIGKILL)
             gateway.wait_processes("worker", 2, workers)
             self.assertEqual(gateway.get("/").status, 200)
+            # An answer is there a moment before its place is given back.
+            wait_until(lambda: {zone["name"]: zone.get("used") for zone in gateway.status()["zones"]}["concurrency"] == 0,
+                       "all places are free")
 
     def test_never_more_over_all_workers(self):
         most, inside, lock = [0], [0], threading.Lock()
