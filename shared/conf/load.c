@@ -29,14 +29,6 @@ void loader_error(struct conf_loader *loader, const char *format, ...)
     va_end(arguments);
 }
 
-void loader_warn(struct conf_loader *loader, const char *format, ...)
-{
-    va_list arguments;
-    va_start(arguments, format);
-    loader_report(loader, true, format, arguments);
-    va_end(arguments);
-}
-
 /* Where the setting of a check stands: it is a path from the section that is checked. If nothing is there, or not all
  * of it, `fallback`. */
 static struct origin check_origin(struct conf_loader *loader, const char *setting, struct origin fallback)

@@ -19,9 +19,8 @@ struct conf_loader {
     const struct place *place; /* what is being loaded, or checked */
 };
 
-/* An error or a warning at loader->place. */
+/* An error at loader->place. */
 void loader_error(struct conf_loader *loader, const char *format, ...) __attribute__((format(printf, 2, 3)));
-void loader_warn(struct conf_loader *loader, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* suggest.c: the one of `count` names that is closest to `word`, if any is close enough; else NULL. */
 const char *suggest_closest(const char *word, const char *const *names, unsigned count);

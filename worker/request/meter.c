@@ -385,7 +385,8 @@ void *meter_note(struct request *request, const struct meter *meter, const void 
     return note;
 }
 
-void meter_undo(struct request *request)
+/* The request is refused by one of them: it doesn't count for the others. */
+static void undo_all(struct request *request)
 {
     for (struct meter_note *note = request->meter_notes; note; note = note->next) {
         if (note->undo)
@@ -403,7 +404,7 @@ static enum verdict refuse(struct request *request, const struct meter *meter, e
     struct log_seldom *said = &worker->meter_said;
     stat_add(worker->stats, meter->dry_run ? STAT_LIMITED_DRY : STAT_LIMITED, 1);
     if (!meter->dry_run) {
-        meter_undo(request);
+        undo_all(request);
         request->problem = problem;
         request->detail = (char *)detail;
         return VERDICT_FAIL;

@@ -110,9 +110,6 @@ void *meter_note(struct request *request, const struct meter *meter, const void 
 /* The same; NULL: there is none. */
 void *meter_find(const struct request *request, const void *owner);
 
-/* The request is refused by one of them: it doesn't count for the others. */
-void meter_undo(struct request *request);
-
 /* --- what came of it --- */
 
 /* What becomes of the request. Refused: the problem, or with dry_run only a count and a line now and then. Full: as
