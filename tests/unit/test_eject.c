@@ -485,7 +485,7 @@ static void test_slow_start_in_balancers(void **state)
     slow_start = (struct slow_start_settings){.window = 1 << 30, .aggression = 1, .least = 25};
     for (int balance = BALANCE_ROUND_ROBIN; balance <= BALANCE_HASH; balance++) {
         if (balance == BALANCE_P2C)
-            continue; /* its shares come of loads */
+            continue; /* its shares come of loads: test_p2c */
         make(4, 50);
         upstream.balance = balance;
         upstream.slow_start = &slow_start;

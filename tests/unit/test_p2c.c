@@ -200,6 +200,29 @@ static void test_burst_after_rest(void **state)
     assert_in_range(picks[0], 40, 60);
 }
 
+/* One that came back lately has the part of its share that slow start gives it, as if its weight were that much less. */
+static void test_slow_start(void **state)
+{
+    (void)state;
+    static const struct peer peers[] = {
+        {.latency = 10 * MS}, {.latency = 10 * MS}, {.latency = 10 * MS}, {.latency = 10 * MS}};
+    static struct health_settings health;
+    static struct slow_start_settings slow_start = {.window = 1 << 30, .aggression = 1, .least = 25};
+    cluster_make(BALANCE_P2C, 4, NULL);
+    upstream.health = &health;
+    upstream.slow_start = &slow_start;
+    cluster->endpoints[0].cell->up_since = worker.loop.now_ms;
+    run(peers, 200, 0);
+    assert_share(picks[0], CALLS, 0.25 / 3.25, 20);
+    for (unsigned i = 1; i < 4; i++)
+        assert_share(picks[i], CALLS, 1 / 3.25, 5);
+    run(peers, 1, 0); /* no more than that when nothing else is in progress */
+    assert_in_range(picks[0], 0, CALLS / 13);
+    slow_start.window = 1; /* over */
+    run(peers, 200, 0);
+    assert_share(picks[0], CALLS, 0.25, 5);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -211,6 +234,7 @@ int main(void)
         CLUSTER_TEST(test_recovers),
         CLUSTER_TEST(test_average),
         CLUSTER_TEST(test_burst_after_rest),
+        CLUSTER_TEST(test_slow_start),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
