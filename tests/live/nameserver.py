@@ -110,11 +110,13 @@ class NameServer:
             self.asked.append((name, kind))
             how = self.fail.get((name, kind), self.fail.get(name))
             known = any(known == name for known, _ in self.records)
-            found = [(name, kind, value) for value in self.records.get((name, kind), [])]
-            alias = self.records.get((name, CNAME))
-            if alias and kind != CNAME:
-                found = [(name, CNAME, alias[0])]
-                found += [(alias[0], kind, value) for value in self.records.get((alias[0], kind), [])]
+            found, owner, met = [], name, set()
+            while kind != CNAME and owner not in met and (owner, CNAME) in self.records:  # in a circle: once round
+                met.add(owner)
+                (alias,) = self.records[owner, CNAME]
+                found.append((owner, CNAME, alias))
+                owner = alias
+            found += [(owner, kind, value) for value in self.records.get((owner, kind), [])]
             ttl = self.ttls.get(name, self.ttl)
             self.drop, dropped = max(0, self.drop - 1), self.drop > 0
         if how == SILENT or dropped:

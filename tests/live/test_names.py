@@ -3,6 +3,7 @@ import collections
 import os
 import signal
 import threading
+import time
 
 import nameserver as dns
 from gatehouse import Case, Gateway, answer, wait_until
@@ -140,6 +141,40 @@ class Names(Case):
         self.dns.set("real.internal", dns.A, "127.0.0.1")
         gateway = self.start([f"orders.internal:{origin.port}"])
         self.assertEqual(gateway.get("/").body, b"0")
+
+    def test_a_chain_of_aliases(self):
+        (origin,) = self.origins(1)
+        for number in range(12):
+            self.dns.set(f"n{number}.internal", dns.CNAME, f"n{number + 1}.internal")
+        self.dns.set("n12.internal", dns.A, "127.0.0.1")
+        gateway = self.start([f"n0.internal:{origin.port}"])
+        self.assertEqual(gateway.get("/").body, b"0")
+
+    def test_aliases_that_lead_nowhere(self):
+        """To each other, to themselves, to a name that has no address: what was found before stays, it is told, and asked
+        for again no more often than ever."""
+        origins = self.origins(2)
+        endpoint = f"orders.internal:{origins[0].port}"
+        lines = 0
+        for target in ("other.internal", "orders.internal", "empty.internal"):
+            with self.dns.lock:
+                self.dns.records = {("orders.internal", dns.A): ["127.0.0.1"]}
+            gateway = self.start([endpoint])
+            self.assertEqual(gateway.get("/").body, b"0")
+            with self.dns.lock:
+                self.dns.records = {("orders.internal", dns.CNAME): [target], ("other.internal", dns.CNAME): ["orders.internal"]}
+            lines += 1
+            wait_until(lambda: gateway.errors().count("what was found before stays") == lines, f"it is told{gateway.said()}")
+            asked, since = self.dns.count("orders.internal", dns.A), time.monotonic()
+            wait_until(lambda: self.dns.count("orders.internal", dns.A) >= asked + 3, "it goes on asking")
+            self.assertGreaterEqual(time.monotonic() - since, 0.09, "no sooner than min_ttl each time")
+            self.assertEqual(set(self.ask(gateway, 8)), {b"0"}, target)
+            self.assertEqual(gateway.errors().count("what was found before stays"), lines, "it is told once")
+            with self.dns.lock:
+                self.dns.records = {("orders.internal", dns.CNAME): ["real.internal"], ("real.internal", dns.A): ["127.0.0.2"]}
+            self.wait_answers(gateway, b"1")
+            gateway.stop()
+        self.assertEqual(gateway.errors().count("has no address that can be used; what was found"), lines, gateway.errors())
 
     def test_more_addresses_than_max(self):
         origins = self.origins(4)
