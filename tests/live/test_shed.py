@@ -2,7 +2,7 @@
 import os
 import signal
 
-from gatehouse import Case, wait_until
+from gatehouse import Case, Load, limit, wait_until
 
 APIS = """{ name = "a"; routes = (
     { match = { path = "/low"; }; importance = "low"; respond = { status = 200; }; },
@@ -44,6 +44,22 @@ class Shed(Case):
         self.hold_up(gateway, 500)
         wait_until(lambda: self.statuses(gateway) == [200, 200, 200], "nobody is refused")
         gateway.wait_error("less load .*nobody is refused any more")
+
+    @limit(120)
+    def test_by_work(self):
+        """What comes to a worker has to wait for what others make it do: a pattern that takes long, again and again."""
+        apis = APIS.replace('{ match = { path = "/low"; }', """{ match = { regex = "/(a+)+[cd]"; }; importance = "high"; respond = { status = 200; }; },
+            { match = { path = "/low"; }""")
+        gateway = self.gateway(workers=1, apis=apis, extra='shed = { lag = "5ms"; hold = "100ms"; };')
+        self.assertEqual(self.statuses(gateway), [200, 200, 200])
+        load = Load(gateway.port, "/" + "a" * 3000, seconds=60)
+        self.addCleanup(load.process.wait)
+        self.addCleanup(load.process.kill)
+        wait_until(lambda: self.statuses(gateway) == [503, 503, 200], "the less important are refused")
+        gateway.wait_error(r"overloaded \(\d+ ms late")
+        self.assertTrue(load.running())
+        load.process.kill()
+        wait_until(lambda: self.statuses(gateway) == [200, 200, 200], "nobody is refused")
 
     def test_without_it_nothing_is_refused(self):
         gateway = self.gateway(workers=1, apis=APIS)
