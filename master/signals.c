@@ -7,10 +7,11 @@
 #include <unistd.h>
 
 static const int taken[] = {SIGCHLD, SIGHUP, SIGUSR1, SIGUSR2, SIGTERM, SIGQUIT, SIGINT};
-static const int ignored[] = {SIGPIPE, SIGALRM};
-/* What comes from the terminal, to the whole group, or from someone who means the master. */
+/* A pipe or a file that takes no more is an error of the call that writes. */
+static const int ignored[] = {SIGPIPE, SIGXFSZ, SIGALRM};
+/* And what comes from the terminal, to the whole group, or from someone who means the master. */
 static const int not_for_children[] = {SIGHUP,  SIGINT,  SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2,
-                                       SIGPIPE, SIGALRM, SIGTSTP, SIGTTIN, SIGTTOU};
+                                       SIGPIPE, SIGXFSZ, SIGALRM, SIGTSTP, SIGTTIN, SIGTTOU};
 
 #define COUNT(array) (sizeof(array) / sizeof(*(array)))
 

@@ -7,6 +7,7 @@
 Nothing here waits by the clock: readiness is told by the program (the notification socket), and whatever else is
 waited for is a condition with a deadline.
 """
+import ctypes
 import json
 import os
 import re
@@ -410,14 +411,30 @@ def age(pid):
 
 
 def no_more_descriptors(pid):
-    """From now on the process gets no descriptor besides those that it has. Only its own user may do that."""
+    """From now on the process gets no descriptor besides those that it has."""
     held = {int(name) for name in os.listdir(f"/proc/{pid}/fd")}
     most = min(set(range(len(held) + 1)) - held)  # the next one that it would get
+    bound(pid, f"--nofile={most}:{most}")
+
+
+def bound(pid, *limits):
+    """Changes limits of a process (prlimit(1)). Only its own user may do that."""
     with open(f"/proc/{pid}/status", encoding="utf-8") as file:
         said = dict(line.split(":", 1) for line in file.read().splitlines())
     user, group = int(said["Uid"].split()[0]), int(said["Gid"].split()[0])
     us = {} if os.geteuid() == user else {"user": user, "group": group, "extra_groups": []}
-    subprocess.run(["prlimit", f"--pid={pid}", f"--nofile={most}:{most}"], check=True, **us)
+    subprocess.run(["prlimit", f"--pid={pid}", *limits], check=True, **us)
+
+
+CLONE_NEWNS, MS_REC, MS_PRIVATE = 0x20000, 0x4000, 0x40000
+
+
+def small_disk(folder, size):
+    """A file system of so many bytes on the folder, for this process, those that it starts, and no others. False: the
+    kernel or the container doesn't let us."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    return (libc.unshare(CLONE_NEWNS) == 0 and libc.mount(None, b"/", None, MS_REC | MS_PRIVATE, None) == 0
+            and libc.mount(b"none", os.fsencode(folder), b"tmpfs", 0, b"size=%d,mode=0777" % size) == 0)
 
 
 class Traced:

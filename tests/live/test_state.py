@@ -4,7 +4,7 @@ import pwd
 import signal
 import stat
 
-from gatehouse import Case, Gateway, alive, command, wait_until
+from gatehouse import Case, Gateway, alive, bound, command, small_disk, wait_until
 
 RESPOND = '{ name = "a"; routes = ( { match = { path = "/"; }; respond = { status = 200; body = "one"; }; } ); }'
 
@@ -131,6 +131,61 @@ class Snapshot(Case):
         os.rmdir(self.file + ".new")
         gateway.wait_error(r"state\.file: .* is written again")
         self.assertEqual(gateway.errors().count("can't be written"), 1)
+
+
+    def keyed(self, count, **more):
+        """A gateway whose snapshot holds so many keys, some dozens of bytes each: all in the first one."""
+        apis = """{ name = "a"; routes = ( { match = { path = "/"; }; limit = { rate = "1/h"; burst = 2; by = "query.k"; };
+            respond = { status = 200; body = "one"; }; } ); }"""
+        gateway = self.gateway(apis=apis, state=self.settings(), **more)
+        with gateway.client() as client:
+            for key in range(count):
+                self.assertEqual(client.request("GET", f"/?k={key}").status, 200)
+        gateway.replace(state=self.settings("1s"))
+        wait_until(lambda: os.path.exists(self.file), "the first snapshot")
+        return gateway
+
+    def stays(self, gateway, error):
+        """Writing fails with this error: what was written before stays, and nothing else lies there."""
+        with open(self.file, "rb") as file:
+            before = file.read()
+        gateway.wait_error(rf"state\.file: .* can't be written: {error}; tried again in 1 s")
+        wait_until(lambda: "snapshot.new" not in os.listdir(self.state), "what was begun is gone")
+        with open(self.file, "rb") as file:
+            self.assertEqual(file.read(), before)
+
+    def well_again(self, gateway):
+        gateway.wait_error(r"state\.file: .* is written again")
+        self.assertEqual(gateway.errors().count("can't be written"), 1)
+        self.assertEqual(gateway.get("/?k=7").status, 200)
+        self.assertEqual(gateway.get("/?k=7").status, 429)
+        gateway.stop()
+        gateway.start()
+        self.assertNotIn("can't be used", gateway.said())
+        self.assertEqual([gateway.get("/?k=7").status, gateway.get("/?k=8").status, gateway.get("/?k=8").status], [429, 200, 429])
+
+    def test_a_full_disk(self):
+        """There is room for a part of the next one only; with more room it goes on."""
+        if not small_disk(self.state, 256 << 10):
+            self.forbidden("file systems can't be mounted here")
+        gateway = self.keyed(500)
+        pages = -(-os.stat(self.file).st_size // 4096)
+        self.assertGreater(pages, 1)
+        ballast = os.path.join(self.state, "ballast")
+        with open(ballast, "wb") as file:  # all but the room for two snapshots, less a page
+            file.write(bytes((256 << 10) - (2 * pages - 1) * 4096))
+        self.stays(gateway, "No space left on device")
+        os.unlink(ballast)
+        self.well_again(gateway)
+
+    def test_files_that_may_not_grow(self):
+        """What a limit of the process forbids (ulimit -f) is an error like others, not the end of the keeper."""
+        gateway = self.keyed(500)
+        (keeper,) = gateway.wait_processes("keeper", 1)
+        bound(keeper, "--fsize=4096:unlimited")
+        self.stays(gateway, "File too large")
+        bound(keeper, "--fsize=unlimited:unlimited")
+        self.well_again(gateway)
 
 
 class Check(Case):
