@@ -410,10 +410,10 @@ def age(pid):
         return float(file.read().split()[0]) - int(stat[19]) / os.sysconf("SC_CLK_TCK")
 
 
-def no_more_descriptors(pid):
-    """From now on the process gets no descriptor besides those that it has."""
+def no_more_descriptors(pid, room=0):
+    """From now on the process gets no descriptor besides those that it has, and `room` others."""
     held = {int(name) for name in os.listdir(f"/proc/{pid}/fd")}
-    most = min(set(range(len(held) + 1)) - held)  # the next one that it would get
+    most = sorted(set(range(len(held) + room + 1)) - held)[room]  # the next one that it would get
     bound(pid, f"--nofile={most}:{most}")
 
 

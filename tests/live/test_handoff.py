@@ -1,10 +1,12 @@
 """At a reload the clients' idle connections go on in the new workers: none is closed, none is served by two."""
+import contextlib
 import os
 import random
 import select
+import signal
 import threading
 
-from gatehouse import DEADLINE, UNDER, Case, Load, Traced, alive, answer, free_port, limit, slow, wait_until
+from gatehouse import DEADLINE, UNDER, Case, Load, Traced, alive, answer, free_port, limit, no_more_descriptors, slow, wait_until
 from pair import Headers
 
 PROXY = '{ name = "a"; routes = ( { match = { prefix = "/"; }; proxy = { upstream = "origin"; }; } ); }'
@@ -277,6 +279,70 @@ class Handoff(Case):
         ends = [client.request("GET", "/").get("Connection") for client in clients]
         self.assertEqual((ends.count(None), ends.count("close")), (16, 4), ends)
         self.gone(old)
+
+    def test_no_descriptors(self):
+        """The kernel cuts what it can't give a descriptor to: those connections go on where they were, told at their next
+        answer; no matter whether that is some of a batch, or the way to the old worker itself."""
+        for room in (4, 0):
+            gateway = self.gateway(apis=respond("one"), workers=1, extra=PATIENT)
+            (old,) = gateway.wait_processes("worker", 1)
+            clients = self.clients(gateway, 8)
+            with self.held(gateway, old) as new:
+                no_more_descriptors(new, room)
+            taken = max(0, room - 1)
+            gateway.wait_error(f"{8 - taken} connections can't be handed over")
+            self.ends(gateway, old, clients, taken)
+            gateway.finish()
+
+    @contextlib.contextmanager
+    def held(self, gateway, old):
+        """A reload whose new worker waits for the old one, which stands still meanwhile: that of the new one."""
+        os.kill(old, signal.SIGSTOP)
+        try:
+            gateway.reload(apis=respond("two"))
+            (new,) = set(gateway.wait_processes("worker", 2)) - {old}
+            yield new
+        finally:
+            os.kill(old, signal.SIGCONT)
+
+    def ends(self, gateway, old, clients, taken):
+        """So many were taken over and go on; the others had their answer of the old worker, which told them, and is gone."""
+        answers = [client.request("GET", "/") for client in clients]
+        self.assertNotIn(None, answers)
+        self.assertEqual(sorted((got.body, got.get("Connection")) for got in answers),
+                         [(b"one", "close")] * (len(clients) - taken) + [(b"two", None)] * taken)
+        self.gone([old])
+        self.assertEqual(self.stat(gateway, "taken_over"), taken)
+
+    # Who meets it, what, how many of eight connections go over in the end, and what is told.
+    FAULTS = (("new", "epoll_ctl:error=ENOMEM:when=1", 8, "can't be watched: Cannot allocate"),  # the old one, which offers again
+              ("new", "epoll_ctl:error=ENOSPC:when=3", 7, ""),  # one of the clients
+              ("new", "epoll_ctl:error=ENOSPC:when=2+", 0, ""),
+              ("new", "sendmsg:error=ENOBUFS:when=1", 8, "is no hand-off"),  # the welcome
+              ("new", "sendmsg:error=ENOBUFS:when=2", 8, "can't be taken over: No buffer space"),  # what it took
+              ("new", "recvmsg:error=ENOMEM:when=1..3", 8, ""),
+              ("old", "socketpair:error=EMFILE:when=1..2", 8, ""),
+              ("old", "sendmsg:error=ENOBUFS:when=1..4", 8, ""),
+              ("old", "recvmsg:error=ENOMEM:when=1..4", 8, ""))
+
+    @limit(180)
+    def test_calls_of_the_kernel_that_fail(self):
+        """On the way from one worker to another: each connection has one owner, whatever fails, and is answered."""
+        for who, fault, taken, told in self.FAULTS:
+            with self.subTest(f"{who} {fault}"):
+                gateway = self.gateway(apis=respond("one"), workers=1, extra=PATIENT)
+                (old,) = gateway.wait_processes("worker", 1)
+                clients = self.clients(gateway, 8)
+                with contextlib.ExitStack() as stack:
+                    with self.held(gateway, old) as new:
+                        stack.enter_context(Traced(new if who == "new" else old, fault))
+                    if taken == 8:
+                        self.gone([old])
+                    else:
+                        gateway.wait_error(f"{8 - taken} connections can't be handed over")
+                self.ends(gateway, old, clients, taken)
+                gateway.wait_error(told)
+                gateway.finish()
 
     def test_what_a_proxy_header_said(self):
         origin = Headers(lambda reader: reader.line())
