@@ -313,6 +313,7 @@ class Handoff(Case):
                          [(b"one", "close")] * (len(clients) - taken) + [(b"two", None)] * taken)
         self.gone([old])
         self.assertEqual(self.stat(gateway, "taken_over"), taken)
+        self.assertEqual([process["connections"] for process in gateway.processes("worker")], [taken], "each is there once")
 
     # Who meets it, what, how many of eight connections go over in the end, and what is told.
     FAULTS = (("new", "epoll_ctl:error=ENOMEM:when=1", 8, "can't be watched: Cannot allocate"),  # the old one, which offers again
