@@ -438,6 +438,7 @@ class Balance(Case):
                 gate.let(2)
             for client in first + waiting:
                 self.assertEqual(client.answer().status, 200)
+                client.close()  # else the stop waits for it
             self.assertEqual([origin.connections for origin in origins], [2, 2, 2])
             gateway.stop()
 

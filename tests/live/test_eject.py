@@ -1,8 +1,10 @@
 """Ejection of endpoints by what comes of calls: on the whole node at once, no more of them than may be out, and back."""
+import math
 import os
 import re
 import signal
 import threading
+import time
 
 from gatehouse import Case, Load, answer, wait_until
 from pair import ALL
@@ -248,11 +250,11 @@ class Eject(Case):
             slow_start = { window = "600s"; least = 10; };""", workers=1)
         wait_until(lambda: any(answer.status == 500 for answer in self.ask(gateway, 4)), "an error")
         wait_until(lambda: self.states(gateway)[0] == "up", "it is back")
-        before = services[0].calls
+        before, since = services[0].calls, time.monotonic()
         self.ask(gateway, 220)
         self.assertAlmostEqual(services[0].calls - before, 20, delta=3)
         self.assertEqual(self.endpoints(gateway)[0]["share_percent"], 10)
-        gateway.replace(upstreams=gateway.settings["upstreams"].replace("600s", "20s"))
+        gateway.replace(upstreams=gateway.settings["upstreams"].replace("600s", f"{math.ceil(2 * (time.monotonic() - since)) + 3}s"))
         shares = []
 
         def whole():

@@ -8,7 +8,7 @@ import threading
 from gatehouse import Case, age, children, limit, slow, wait_until
 
 KILLS = 200 if slow() else 1000
-WORKERS = 16
+WORKERS = 32
 CONFIG = """
     { name = "a"; routes = (
       { match = { path = "/proxy"; }; proxy = { upstream = "origin"; }; },

@@ -263,8 +263,8 @@ class Limits(Pair):
     def test_slow_reader_is_not_stalled(self):
         """Where the kernel holds much of the answer, the socket takes no more for long; but the client moves."""
         body = b"x" * 4_000_000
-        gateway, _ = self.pair(lambda request, sock: answer(body), extra='client = { send_timeout = "1s"; };')
-        total, cut = self.read(gateway, 16384, 0.04)
+        gateway, _ = self.pair(lambda request, sock: answer(body), extra='client = { send_timeout = "500ms"; };')
+        total, cut = self.read(gateway, 16384, 0.02)
         self.assertFalse(cut, total)
         self.assertGreater(total, len(body))
         self.assertEqual(gateway.wait_access(1)[0]["aborted"], "")

@@ -5,7 +5,7 @@ import signal
 import threading
 import time
 
-from gatehouse import wait_until
+from gatehouse import age, wait_until
 from pair import Pair
 from peers import Origin, answer
 
@@ -180,6 +180,7 @@ class Concurrency(Pair):
             self.hold(gateway, origin, 4)
             self.assertEqual(gateway.get("/").status, 429)
             workers = gateway.wait_processes("worker", 2)
+            wait_until(lambda: min(map(age, workers)) > 1.2, "they are no deaths of the first second, for which others pause")
             for pid in workers:
                 os.kill(pid, signal.SIGKILL)
             gateway.wait_processes("worker", 2, workers)

@@ -171,7 +171,7 @@ class Routing(Case):
         gateway = self.gateway(apis=apis(4))
         for count in (4, 5, 6):
             vary = ["V0", "V1", "V2", "V3"] if count == 4 else ["*"]
-            gateway.reload(apis=apis(count))
+            gateway.replace(apis=apis(count))
             message = self.reaches(gateway, f"v{count - 1}", "/x", [(f"V{count - 1}", str(count - 1))])
             self.assertEqual(message.all("Vary"), vary)
             message = self.refused(gateway, "/x", 404, "without a version (field V0)")

@@ -4,7 +4,7 @@ import pwd
 import signal
 import stat
 
-from gatehouse import Case, Gateway, alive, bound, command, small_disk, wait_until
+from gatehouse import Case, Gateway, Traced, alive, bound, children, command, small_disk, wait_until
 
 RESPOND = '{ name = "a"; routes = ( { match = { path = "/"; }; respond = { status = 200; body = "one"; }; } ); }'
 
@@ -186,6 +186,20 @@ class Snapshot(Case):
         self.stays(gateway, "File too large")
         bound(keeper, "--fsize=unlimited:unlimited")
         self.well_again(gateway)
+
+
+    def test_calls_of_the_kernel_that_fail(self):
+        """In the keeper, or in the process that writes: the last snapshot stays, and the next is written in its time."""
+        gateway = self.keyed(1)
+        (keeper,) = gateway.wait_processes("keeper", 1)
+        for count, (fault, error) in enumerate((("clone:error=EAGAIN:when=1", "Resource temporarily unavailable"),
+                                                ("pidfd_open:error=EMFILE:when=1", "Too many open files"),
+                                                ("fsync:error=EIO:when=1", "Input/output error")), 1):
+            with Traced(keeper, fault):
+                self.stays(gateway, error)
+            wait_until(lambda: gateway.errors().count("is written again") == count, f"it is well again{gateway.said()}")
+        self.assertEqual(gateway.wait_processes("keeper", 1), [keeper])
+        wait_until(lambda: not children(keeper), "no writer is left")
 
 
 class Check(Case):

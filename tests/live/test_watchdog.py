@@ -128,11 +128,11 @@ class Watchdog(Case):
         for order in (processes, processes[::-1]):
             for pid in order:
                 os.kill(pid, signal.SIGSTOP)
-            select.select([], [], [], 4)  # the time that the test is about
+            select.select([], [], [], 3)  # the time that the test is about
             for pid in order:
                 os.kill(pid, signal.SIGCONT)
                 select.select([], [], [], 0.1)
-            self.passes(gateway, 5)
+            self.passes(gateway, 3)
         self.assertEqual(sorted(children(gateway.pid)), sorted(processes[1:]))
         self.assertNotRegex(gateway.errors(), SILENT)
         self.assertEqual(gateway.get("/").body, b"one")
