@@ -323,6 +323,50 @@ class Breaker(Case):
         self.assertEqual(other.requests, [])
         self.assertEqual(self.ask(gateway, 1, method="POST", body=b"all of it")[0].body, b"all of it")
 
+    def in_pieces(self, *pieces):
+        """A request whose body comes so, with both framings: its head, and the pieces as they are sent."""
+        head = b"POST / HTTP/1.1\r\nHost: a\r\n"
+        yield head + b"Content-Length: %d\r\n\r\n" % sum(map(len, pieces)), *pieces
+        *most, last = (b"%x\r\n%s\r\n" % (len(piece), piece) for piece in pieces)
+        yield head + b"Transfer-Encoding: chunked\r\n\r\n", *most, last + b"0\r\n\r\n"
+
+    def test_the_fallback_while_the_body_comes(self):
+        """It is there at once; the connection goes on behind the body, or it is closed, and says so."""
+        gateway = self.start('errors = 2; fallback = { status = 200; body = "stale"; }; ' + LONG)
+        self.trip(gateway, 2)
+        for rest in (1000, 8_000_000):
+            for head, first, second in self.in_pieces(b"x" * 1000, b"x" * rest):
+                with gateway.client() as client:
+                    client.send(head + first)
+                    got = client.answer("POST")
+                    self.assertEqual((got.status, got.body), (200, b"stale"), head)
+                    try:
+                        client.send(second + b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+                        after = client.answer()
+                    except ConnectionError:
+                        after = None
+                    if got.get("Connection") == "close":
+                        self.assertIsNone(after)
+                    else:
+                        self.assertEqual(after.body, b"stale")
+        with gateway.client() as client:
+            client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n")
+            self.assertEqual(client.answer("POST", informational=True).body, b"stale")  # who isn't to send it isn't told to
+
+    def test_the_fallback_upstream_while_the_body_comes(self):
+        """It has the body, all of it, as it comes."""
+        other = self.origin(lambda request, sock: answer(b"%d" % len(request.body)))
+        gateway = self.start('errors = 2; fallback = { upstream = "other"; }; ' + LONG,
+                             others=f'other = {{ endpoints = ( "{other.text}" ); }};')
+        self.trip(gateway, 2)
+        for head, first, second in self.in_pieces(b"x" * 1000, b"x" * 8_000_000):
+            with gateway.client() as client:
+                client.send(head + first)
+                wait_until(lambda: gateway.status()["upstreams"][1]["endpoints"][0]["in_flight"] == 1, "it is asked")
+                client.send(second)
+                self.assertEqual(client.answer("POST").body, b"8001000")
+                self.assertEqual(client.request("GET", "/").body, b"0")
+
     def test_of_a_route(self):
         apis = f'''{{ name = "a"; routes = (
             {{ name = "own"; match = {{ path = "/own"; }}; proxy = "origin"; breaker = {{ errors = 2; {LONG} }}; }},

@@ -407,11 +407,11 @@ class Retry(Tries):
 
 
 class Hedge(Tries):
-    def two(self, hedge, *steps, retry="budget = { minimum = 100.0; };", **more):
+    def two(self, hedge, *steps, retry="budget = { minimum = 100.0; };", also="", **more):
         """Two endpoints with one script: the first request gets the first step, wherever it goes."""
         self.script = Script(*steps)
         self.peers = [self.origin(self.script) for _ in range(2)]
-        return self.start(retry, *self.peers, more=f"hedge = {{ {hedge} }};", **more)
+        return self.start(retry, *self.peers, more=f"hedge = {{ {hedge} }}; {also}", **more)
 
     def seen(self):
         return [len(peer.requests) for peer in self.peers]
@@ -450,6 +450,27 @@ class Hedge(Tries):
         self.assertEqual(gateway.get("/").body, b"first")
         wait_until(lambda: self.closed, "the loser's connection is closed")
         self.assertEqual((self.stat(gateway, "hedges"), self.stat(gateway, "hedges_won")), (1, 0))
+
+    def test_total_bounds_both(self):
+        """Neither answers: both are given up in time, and count for what they are; no second is begun behind the time."""
+        closed = []
+
+        def waits(request, sock):
+            closed.append(sock.recv(1))
+            raise ConnectionError
+        gateway = self.two('delay = "50ms";', waits, waits, also='timeout = { total = "500ms"; };')
+        self.problem(gateway.get("/"), 504)
+        wait_until(lambda: closed == [b""] * 2, "both connections are closed")
+        self.assertEqual(self.seen(), [1, 1])
+        self.assertEqual((self.stat(gateway, "hedges"), self.stat(gateway, "hedges_won")), (1, 0))
+        upstream = gateway.status()["upstreams"][0]
+        self.assertEqual([endpoint["in_flight"] for endpoint in upstream["endpoints"]], [0, 0])
+        self.assertEqual(gateway.get("/").body, b"good")
+        gateway.replace(upstreams=gateway.settings["upstreams"].replace('"50ms"', '"2s"'))
+        for peer in self.peers:
+            peer.serve = waits
+        self.problem(gateway.get("/"), 504)
+        self.assertEqual(self.stat(gateway, "hedges"), 1)
 
     def test_two_at_most(self):
         gateway = self.two('delay = "10ms";', self.waits, self.waits, retry='budget = { minimum = 100.0; }; attempts = 5;')
