@@ -74,6 +74,18 @@ enum via { VIA_10, VIA_11, VIA_20 }; /* the version that a message was received 
 /* Of a listener: whether the PROXY protocol's header comes first. */
 enum proxy_accept { PROXY_ACCEPT_OFF, PROXY_ACCEPT_ON, PROXY_ACCEPT_TRUSTED };
 
+/* Whom a listener is, by TLS. */
+struct certificate_settings {
+    struct origin origin;
+    const char *cert, *key; /* PEM files */
+};
+
+struct tls_settings {
+    struct origin origin;
+    struct conf_list certificates; /* struct certificate_settings */
+    int64_t handshake_timeout;     /* ms */
+};
+
 struct listener_settings {
     struct origin origin;
     const char *name;   /* for `listeners` of an API; default: the address */
@@ -82,6 +94,7 @@ struct listener_settings {
     int64_t backlog;
     int64_t max_connections;          /* of this listener, a worker; 0: no limit of its own */
     int proxy_protocol;               /* enum proxy_accept */
+    struct tls_settings *tls;         /* NULL: plain */
     const char *mode, *owner, *group; /* of a UNIX socket; mode octal, "0660" */
     unsigned unix_mode;               /* parsed */
 };

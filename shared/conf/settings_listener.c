@@ -61,6 +61,8 @@ static const struct row rows[] = {
         .help =
             "whether each connection begins with a header of the PROXY protocol (version 1 or 2) that names "
             "its client; trusted: those from trusted_proxies do, others are clients themselves"),
+    LISTENER(ROW_OPTIONAL, tls, .section = &tls_section,
+             .help = "TLS (https) on its connections, behind a PROXY header if there is one"),
     LISTENER(ROW_STRING, mode, .help = "the permissions of a UNIX socket, octal; without it: 0660"),
     LISTENER(ROW_STRING, owner, .help = "the owner of a UNIX socket; without it: who starts the program"),
     LISTENER(ROW_STRING, group,

@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "worker/net/tls_server.h"
 #include "worker/request/request.h"
 
 struct site_compiler {
@@ -272,6 +273,17 @@ static void compile_routes(struct site_compiler *compiler)
         router_finish(compiler->site->routers[i], compiler->arena);
 }
 
+static void compile_tls(struct site_compiler *compiler)
+{
+    const struct conf_list *listeners = &compiler->settings->listeners;
+    compiler->site->tls = arena_array(compiler->arena, listeners->count, sizeof *compiler->site->tls);
+    for (unsigned i = 0; i < listeners->count; i++) {
+        const struct listener_settings *listener = listeners->items[i];
+        if (listener->tls)
+            compiler->site->tls[i] = tls_server_new(listener->tls, compiler->arena, compiler->errors);
+    }
+}
+
 /* The admin socket has one route, whose content answers every path. */
 static struct router *admin_router(struct site_compiler *compiler, const struct policy *admin)
 {
@@ -318,6 +330,7 @@ const struct site *site_compile(const struct settings *settings, const struct po
     const struct conf_policies *levels[3] = {NULL, NULL, &settings->defaults.policies};
     site->defaults = compile_chain(&compiler, NULL, levels, settings->defaults.origin);
     compile_routes(&compiler);
+    compile_tls(&compiler);
     site->admin = admin_router(&compiler, admin);
     return errors->count ? NULL : site;
 }

@@ -20,11 +20,13 @@ struct chain {
 };
 
 struct balancing;
+struct tls_server;
 
 struct site {
     const struct settings *settings;
     const struct balancing *balancing; /* by the upstream's index: compiled by upstream/balance.c */
     struct router **routers;           /* by the listener's index in the settings */
+    struct tls_server **tls;           /* likewise; NULL: the listener is plain */
     struct router *admin;              /* of the admin socket */
     const struct chain *defaults;
     const struct network *trusted;
