@@ -9,8 +9,9 @@ import tree
 NOTES = [a + b for a, b in (("TO", "DO"), ("FIX", "ME"), ("X", "XX"), ("HA", "CK"), ("W", "IP"), ("T", "BD"))]
 WORDS = re.compile(
     r"\b(" + "|".join(NOTES) + r")\b"
-    r"|\b[Nn]ot (yet )?implemented\b|(?i:\bplace-?holder|\bstub(s|bed)?\b|\bunimplemented\b|\blorem ipsum\b"
+    r"|\b[Nn]ot (yet )?implemented\b|(?i:\bplace-?holder|\bstub(s|bed)?\b|\blorem ipsum\b"
     r"|\bcoming soon\b|\bquick hack\b|\bdebug only\b)"
+    r"|\b[Uu]nimplemented\b"  # in capitals it is a status of gRPC
     r"|(?<![\w./-])/(work|home|root)/"
 )
 SELF = os.path.relpath(os.path.abspath(__file__), tree.ROOT)
