@@ -86,6 +86,10 @@ static void what_came_of_it(struct request *request, struct buf *out)
         buf_str_add(out, problem_rows[request->problem].type);
     BUF_LITERAL(out, "\",\"aborted\":\"");
     buf_str_add(out, request_gone(request));
+    if (request->grpc_status.length) {
+        BUF_LITERAL(out, "\",\"grpc_status\":\"");
+        buf_json(out, request->grpc_status);
+    }
     if (request->fault) {
         BUF_LITERAL(out, "\",\"fault\":\"");
         buf_str_add(out, str_of(request->fault));

@@ -255,6 +255,11 @@ VALUE(of_cookie)
     return request_cookie(request, argument);
 }
 
+VALUE(of_grpc)
+{
+    return str_eq(argument, STR("status")) ? request->grpc_status : nothing;
+}
+
 VALUE(of_params)
 {
     const struct route *route = request->match.route;

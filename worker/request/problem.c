@@ -1,6 +1,7 @@
 /* problem: the gateway's own error answers, RFC 9457. */
 #include "worker/request/problem.h"
 
+#include "worker/request/grpc.h"
 #include "worker/request/request.h"
 
 const struct problem_row problem_rows[PROBLEM_COUNT] = {
@@ -32,6 +33,11 @@ static void add_retry_after(struct request *request)
 void problem_render(struct request *request)
 {
     const struct problem_row *row = &problem_rows[request->problem];
+    enum grpc_form form = grpc_form_of_request(request);
+    if (form != GRPC_NONE) {
+        grpc_render_problem(request, form);
+        return;
+    }
     unsigned status = request->problem_status ? request->problem_status : row->status;
     struct str detail = str_of(request->detail);
     size_t size = 256 + row->title.length + row->type.length + 6 * (detail.length + request->id.length);

@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "shared/base/clock.h"
+#include "worker/request/grpc.h"
 
 /* --- for policies --- */
 
@@ -118,7 +119,18 @@ void request_write(struct request *request, const char *data, size_t length, boo
 {
     if (last)
         request->content = NULL;
-    request->exchange->ops->write(request->exchange, data, length, last);
+    if (request->filter)
+        request->filter->write(request, data, length, last);
+    else
+        request->exchange->ops->write(request->exchange, data, length, last);
+}
+
+void request_trailers(struct request *request, const struct fields *trailers)
+{
+    if (request->filter)
+        request->filter->trailers(request, trailers);
+    else
+        request->exchange->ops->trailers(request->exchange, trailers);
 }
 
 /* The answer can't be completed. */
@@ -135,7 +147,8 @@ void request_content_failed(struct request *request)
 {
     request->content = NULL;
     if (request->responded) {
-        cut(request);
+        if (!grpc_end_answer(request))
+            cut(request);
         return;
     }
     problem_render(request);
@@ -186,9 +199,8 @@ static void on_request(struct exchange *exchange)
     request_run(request);
 }
 
-static void on_body(struct exchange *exchange, const char *data, size_t length, bool last)
+void request_deliver(struct request *request, const char *data, size_t length, bool last)
 {
-    struct request *request = exchange->owner;
     for (struct request_tap *tap = request->taps, *next; tap; tap = next) {
         next = tap->next;
         tap->on_body(tap, data, length, last);
@@ -197,12 +209,26 @@ static void on_body(struct exchange *exchange, const char *data, size_t length, 
         request->content->on_body(request, data, length, last);
 }
 
+static void on_body(struct exchange *exchange, const char *data, size_t length, bool last)
+{
+    struct request *request = exchange->owner;
+    if (request->filter)
+        request->filter->on_body(request, data, length, last);
+    else
+        request_deliver(request, data, length, last);
+}
+
+void request_body_failed(struct request *request)
+{
+    let_go(request);
+    request_content_failed(request);
+}
+
 static void on_body_error(struct exchange *exchange, unsigned status, const char *detail)
 {
     struct request *request = exchange->owner;
-    let_go(request);
     request_fail(request, problem_of_status(status), "%s", detail);
-    request_content_failed(request);
+    request_body_failed(request);
 }
 
 static void on_blocked(struct exchange *exchange)

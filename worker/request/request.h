@@ -16,6 +16,7 @@
 #include "worker/request/worker.h"
 
 struct breaking;
+struct grpc_call;
 
 /* Who is refused first when the worker is overloaded: see shed.h. */
 enum importance { IMPORTANCE_NORMAL, IMPORTANCE_LOW, IMPORTANCE_HIGH };
@@ -46,6 +47,15 @@ struct content_events {
     void (*on_blocked)(struct request *request); /* the client's socket is full: stop the answer */
     void (*on_drained)(struct request *request);
     void (*on_abort)(struct request *request); /* the exchange is over: let go of everything */
+};
+
+/* What changes bodies on their way, because a policy put it there (request->filter) before the content began. */
+struct request_filter {
+    /* A piece of the request's body: what comes of it goes to request_deliver(), or it is given up by request_body_failed(). */
+    void (*on_body)(struct request *request, const char *data, size_t length, bool last);
+    /* A piece, and before the last one the trailers, of a streaming answer: what comes of them goes to the exchange. */
+    void (*write)(struct request *request, const char *data, size_t length, bool last);
+    void (*trailers)(struct request *request, const struct fields *trailers);
 };
 
 /* Who listens in on the request's body, as the content reads it. */
@@ -91,8 +101,14 @@ struct request {
     const struct content_events *content; /* NULL: it doesn't stream */
     void *content_state;
 
+    const struct request_filter *filter; /* NULL: bodies go as they are */
+    void *filter_state;
+
     struct request_tap *taps;
     struct meter_note *meter_notes; /* what it was charged: meter.h */
+
+    struct grpc_call *grpc; /* of a gRPC client's request to a route with the policy `grpc`; else NULL */
+    struct str grpc_status; /* that the answer says, for the log; empty: none */
 
     const struct breaking *breaking; /* the route's own breaker, for what calls upstreams; NULL: theirs */
 
@@ -144,12 +160,24 @@ void request_respond(struct request *request, bool last);
 /* A piece of the body. After `last` the request may be gone. */
 void request_write(struct request *request, const char *data, size_t length, bool last);
 
+/* The answer's trailer fields, before its last piece; they must live as long as the request. */
+void request_trailers(struct request *request, const struct fields *trailers);
+
 /* The content failed: a problem if nothing was sent yet (the details are set by request_fail() before), else the answer
  * is cut. The request may be gone after it. on_abort is not called. */
 void request_content_failed(struct request *request);
 
 /* Turns on_body on or off; it begins off. */
 void request_read(struct request *request, bool on);
+
+/* --- for filters --- */
+
+/* What came of a piece of the request's body: for who listens in, and for the content. */
+void request_deliver(struct request *request, const char *data, size_t length, bool last);
+
+/* The request's body is malformed, as request_fail() has said: the content is told, and the client. The request may be gone
+ * after it. */
+void request_body_failed(struct request *request);
 
 /* --- for who listens in --- */
 
