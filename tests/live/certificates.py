@@ -180,7 +180,7 @@ class Authority:
 
 
 class TlsConnection(Client):
-    """A peers.Client over TLS. A peer that closes without close_notify is an error (ssl.SSLEOFError): what it sent may
+    """A peers.Client over TLS. A peer that closes without close_notify is an error (ssl.SSLError): what it sent may
     be cut."""
 
     def __init__(self, context, address, name, session, timeout=PATIENCE, source=None, before=b""):
@@ -232,6 +232,7 @@ class TlsClient:
 
     def __init__(self, authority=None, alpn=(), leaf=None, minimum=None, maximum=None, ciphers=None):
         self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        self.context.options &= ~getattr(ssl, "OP_IGNORE_UNEXPECTED_EOF", 1 << 7)  # python sets it
         self.context.check_hostname = authority is not None
         if authority:
             self.context.load_verify_locations(authority.path)

@@ -73,6 +73,8 @@ struct http_service {
     uint64_t least_rate, least_rate_window;
 };
 
+struct tls_peer;
+
 struct exchange {
     const struct exchange_ops *ops;
     struct http_service *service;
@@ -85,8 +87,9 @@ struct exchange {
     const char *refusal_detail;
     const char *gone; /* for logs: a word */
     const struct address *peer;
-    const void *listener; /* what the acceptor was tagged with */
-    uint64_t bytes_in;    /* of this request: head and body */
+    const void *listener;       /* what the acceptor was tagged with */
+    const struct tls_peer *tls; /* net/tls: what the client's TLS came to; NULL: plain */
+    uint64_t bytes_in;          /* of this request: head and body */
 };
 
 /* An arena for an exchange, and back. */

@@ -151,7 +151,7 @@ static void abort_exchange(struct exchange *exchange)
 static uint64_t sent(const struct exchange *exchange)
 {
     const struct http1_server *server = CONTAINER_OF(exchange, struct http1_server, exchange);
-    return server->connection.sent - server->sent_before;
+    return connection_sent(&server->connection) - server->sent_before;
 }
 
 static void destination(const struct exchange *exchange, struct address *address)

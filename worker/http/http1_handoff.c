@@ -31,6 +31,17 @@ void http1_server_rejoin(struct http1_server *server)
         move(server, &server->service->connections);
 }
 
+/* A TLS session can't be moved: its connection ends with the next answer, or soon. */
+static void keep_tls(struct http1_server *server)
+{
+    if (server->stays)
+        return;
+    server->stays = true;
+    stat_add(server->service->net->stats, STAT_STAYED, 1);
+    if (server->phase == PHASE_HEAD && !server->head_begun)
+        connection_timeout(&server->connection, HTTP1_DRAIN_IDLE_MS);
+}
+
 void http1_handoff_begin(struct http_service *service, struct deferred *leave)
 {
     bool drained = service->draining;
@@ -40,6 +51,10 @@ void http1_handoff_begin(struct http_service *service, struct deferred *leave)
     for (struct list *link = service->connections.next, *next; link != &service->connections; link = next) {
         next = link->next;
         struct http1_server *server = server_of(CONTAINER_OF(link, struct connection, link));
+        if (server->connection.tls) {
+            keep_tls(server);
+            continue;
+        }
         server->stays = false;
         server->refused_by = 0;
         if (server->phase != PHASE_HEAD)
@@ -142,7 +157,8 @@ static uint64_t patience(const struct http_service *service, const struct http1_
 struct connection *http1_handoff_take(struct http_service *service, const struct http1_parcel *parcel,
                                       const void *listener, const struct admission *admission)
 {
-    struct http1_server *server = http1_server_make(service, parcel->fd, &parcel->peer, listener, admission);
+    struct http1_server *server =
+        http1_server_make(service, parcel->fd, NULL, &parcel->peer, listener, admission);
     if (!server)
         return NULL;
     server->requests = parcel->requests;

@@ -115,7 +115,7 @@ static void begin(struct http1_server *server)
     struct exchange *exchange = &server->exchange;
     http1_server_rejoin(server);
     server->phase = PHASE_ACTIVE;
-    server->sent_before = server->connection.sent;
+    server->sent_before = connection_sent(&server->connection);
     server->framing = FRAMING_NONE;
     server->chunked = NULL;
     server->trailers = NULL;
@@ -190,7 +190,9 @@ static void dispatch(struct http1_server *server, const char *data, size_t lengt
         deny(exchange, parsed.status, parsed.detail);
     } else {
         begin_body(server, &parsed, more);
-        const struct request_head *head = exchange->head;
+        struct request_head *head = exchange->head;
+        if (exchange->tls)
+            head->scheme = STR("https");
         if (head->method_text.length + head->target.length + sizeof "  HTTP/1.1" >
             service->max_line) /* CRLF and all */
             deny(exchange, 414, "the request line is longer than is taken");
@@ -416,11 +418,13 @@ static const struct connection_events connection_events = {
 
 /* --- life --- */
 
-struct http1_server *http1_server_make(struct http_service *service, int fd, const struct address *peer,
-                                       const void *listener, const struct admission *admission)
+struct http1_server *http1_server_make(struct http_service *service, int fd, struct tls *tls,
+                                       const struct address *peer, const void *listener,
+                                       const struct admission *admission)
 {
     struct http1_server *server = malloc(sizeof *server);
     if (!server) {
+        tls_free(&tls);
         close(fd);
         errno = ENOMEM;
         return NULL;
@@ -430,12 +434,13 @@ struct http1_server *http1_server_make(struct http_service *service, int fd, con
     server->peer = *peer;
     server->admission = *admission;
     server->requests = 0;
-    server->stays = false;
+    server->stays = tls && service->leave; /* a session can't be moved */
     server->refused_by = 0;
     server->exchange.service = service;
     server->exchange.peer = &server->peer;
     server->exchange.listener = listener;
-    if (connection_adopt(&server->connection, service->net, fd, &connection_events) < 0) {
+    server->exchange.tls = tls ? &tls->peer : NULL;
+    if (connection_adopt(&server->connection, service->net, fd, tls, &connection_events) < 0) {
         int saved = errno;
         free(server);
         errno = saved;
@@ -448,26 +453,27 @@ struct http1_server *http1_server_make(struct http_service *service, int fd, con
     return server;
 }
 
-static struct http1_server *open_server(struct http_service *service, int fd, const struct address *peer,
-                                        const void *listener, const struct admission *admission)
+static struct http1_server *open_server(struct http_service *service, int fd, struct tls *tls,
+                                        const struct address *peer, const void *listener,
+                                        const struct admission *admission)
 {
-    struct http1_server *server = http1_server_make(service, fd, peer, listener, admission);
+    struct http1_server *server = http1_server_make(service, fd, tls, peer, listener, admission);
     if (server)
         stat_add(service->net->stats, STAT_CONNECTIONS, 1);
     return server;
 }
 
-bool http1_server_open(struct http_service *service, int fd, const struct address *peer, const void *listener,
-                       const struct admission *admission)
+bool http1_server_open(struct http_service *service, int fd, struct tls *tls, const struct address *peer,
+                       const void *listener, const struct admission *admission)
 {
-    return open_server(service, fd, peer, listener, admission) != NULL;
+    return open_server(service, fd, tls, peer, listener, admission) != NULL;
 }
 
-bool http1_server_refuse(struct http_service *service, int fd, const struct address *peer,
+bool http1_server_refuse(struct http_service *service, int fd, struct tls *tls, const struct address *peer,
                          const void *listener, const struct admission *admission, unsigned status,
                          const char *detail)
 {
-    struct http1_server *server = open_server(service, fd, peer, listener, admission);
+    struct http1_server *server = open_server(service, fd, tls, peer, listener, admission);
     if (server)
         refuse(server, status, detail);
     return server != NULL;

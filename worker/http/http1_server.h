@@ -4,13 +4,15 @@
 
 #include "worker/http/exchange.h"
 
-/* Serves a connected socket; closes it in the end, and gives the admission back by service->on_closed. `listener` goes
- * to the exchanges. False with errno: it is closed already, and on_closed isn't called. */
-bool http1_server_open(struct http_service *service, int fd, const struct address *peer, const void *listener,
-                       const struct admission *admission);
+struct tls;
+
+/* Serves a connected socket, with the TLS session on it (NULL: plain); closes it in the end, and gives the admission back by
+ * service->on_closed. `listener` goes to the exchanges. False with errno: it is closed already, and on_closed isn't called. */
+bool http1_server_open(struct http_service *service, int fd, struct tls *tls, const struct address *peer,
+                       const void *listener, const struct admission *admission);
 
 /* The same, but the client only gets this answer, without being asked for a request. */
-bool http1_server_refuse(struct http_service *service, int fd, const struct address *peer,
+bool http1_server_refuse(struct http_service *service, int fd, struct tls *tls, const struct address *peer,
                          const void *listener, const struct admission *admission, unsigned status,
                          const char *detail);
 

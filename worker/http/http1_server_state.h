@@ -10,6 +10,7 @@
 #include "worker/http/parse.h"
 #include "worker/net/connection.h"
 #include "worker/net/pace.h"
+#include "worker/net/tls.h"
 
 enum {
     DISCARD_MAX = 65536, /* bytes of an unread body that are worth reading to keep the connection */
@@ -38,7 +39,7 @@ struct http1_server {
                     * deadline of its time-out */
     struct chunked *chunked;
     const struct fields *trailers; /* of the answer, or NULL */
-    uint64_t sent_before;          /* connection.sent when the exchange began */
+    uint64_t sent_before;          /* on the connection, when the exchange began */
     struct pace *pace_in;          /* of the request's body; NULL: not looked at yet */
     struct pace *pace_out;         /* of the answer, while it waits for the client */
     uint32_t requests;             /* on this connection */
@@ -75,8 +76,9 @@ void http1_server_set_timer(struct http1_server *server);
 void http1_server_complete(struct http1_server *server);
 
 /* A connection that waits for its first request; NULL with errno: it is closed already. */
-struct http1_server *http1_server_make(struct http_service *service, int fd, const struct address *peer,
-                                       const void *listener, const struct admission *admission);
+struct http1_server *http1_server_make(struct http_service *service, int fd, struct tls *tls,
+                                       const struct address *peer, const void *listener,
+                                       const struct admission *admission);
 
 /* --- handing over (http1_handoff.c) --- */
 

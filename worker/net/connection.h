@@ -15,6 +15,7 @@
 
 struct connection;
 struct connection_chunk;
+struct tls;
 
 struct connection_events {
     bool reads_on; /* when sending fails: what the peer said before is read first, then on_error */
@@ -35,6 +36,7 @@ struct connection {
     struct list link; /* the user's: a pool, a list of all */
     struct source source;
     struct net *net;
+    struct tls *tls; /* NULL: plain */
     const struct connection_events *events;
     struct timer timer;
     struct deferred deferred; /* to hand over held bytes, or an error found while sending */
@@ -44,7 +46,7 @@ struct connection {
     int broken_by;                   /* an errno of sending */
     struct connection_chunk *chunks; /* output that the socket didn't take, the oldest first */
     struct connection_chunk **chunks_end;
-    uint64_t sent; /* bytes that the socket took, since it was opened */
+    uint64_t sent; /* bytes that the socket took, since it was opened; of TLS, encrypted ones */
     bool connecting : 1;
     bool stopped : 1; /* no data wanted */
     bool blocked : 1;
@@ -53,10 +55,13 @@ struct connection {
     bool handing : 1; /* what is held will be handed over in this turn */
     bool parked : 1;  /* out of the loop: the peer hung up while reading is stopped */
     bool broken : 1;  /* no more can be sent; what the peer said before is still read */
+    bool ended : 1;   /* TLS's close_notify came: there is no more behind what was decrypted */
+    bool cut : 1; /* the last byte came without that: who knows no length can't tell whether it is the last */
 };
 
-/* Takes over a connected socket. 0, or -1 with errno (the descriptor is then closed). */
-int connection_adopt(struct connection *connection, struct net *net, int fd,
+/* Takes over a connected socket, and the TLS session on it, whose handshake is done (NULL: none). 0, or -1 with errno (the
+ * descriptor is then closed, the session gone). */
+int connection_adopt(struct connection *connection, struct net *net, int fd, struct tls *tls,
                      const struct connection_events *events);
 
 /* Opens a socket to `address`; on_connected or on_error follows. 0, or -1 with errno when it failed at once. */
@@ -73,6 +78,12 @@ void connection_commit(struct connection *connection, const struct buf *built);
 
 /* Sends what is gathered now. True when the socket took all. */
 bool connection_flush(struct connection *connection);
+
+/* Bytes of what was given to be sent that the socket took. With TLS, while some is kept: about so many. */
+uint64_t connection_sent(const struct connection *connection);
+
+/* What on_error's error means, in words. */
+const char *connection_error(const struct connection *connection, int error);
 
 /* Stops and starts on_data. Starting hands over what is held in this turn of the loop, not on the caller's stack. */
 void connection_stop(struct connection *connection);

@@ -7,8 +7,13 @@
 
 int net_init(struct net *net, struct loop *loop, struct stats_row *stats)
 {
-    *net = (struct net){.loop = loop, .stats = stats, .in = malloc(NET_IN), .out = malloc(NET_OUT)};
-    if (net->in && net->out)
+    *net = (struct net){.loop = loop,
+                        .stats = stats,
+                        .in = malloc(NET_IN),
+                        .out = malloc(NET_OUT),
+                        .wire = malloc(NET_READ),
+                        .sealed = malloc(NET_SEALED)};
+    if (net->in && net->out && net->wire && net->sealed)
         return 0;
     net_close(net);
     return -1;
@@ -18,7 +23,9 @@ void net_close(struct net *net)
 {
     free(net->in);
     free(net->out);
-    net->in = net->out = NULL;
+    free(net->wire);
+    free(net->sealed);
+    net->in = net->out = net->wire = net->sealed = NULL;
 }
 
 void net_flush(struct net *net)

@@ -7,16 +7,21 @@
 #ifndef NET_NET_H
 #define NET_NET_H
 
+#include "shared/base/str.h"
 #include "shared/shm/stats.h"
 #include "worker/loop/loop.h"
 
 struct connection;
 
 enum {
-    NET_READ = 65536,       /* bytes read at once */
-    NET_IN = 2 * NET_READ,  /* what was held from before stands in front of what is read */
-    NET_OUT = 2 * NET_READ, /* a head of the largest size fits behind anything */
-    NET_COALESCE = 4096,    /* a body up to this is copied behind its head, a larger one goes by writev */
+    NET_READ = 65536,      /* bytes read at once */
+    NET_RECORD = 18 << 10, /* of TLS, with all that is around its 16K of data (RFC 8446, section 5.2) */
+    NET_OPENED = NET_READ + 2 * NET_RECORD, /* what that may have in it, with what TLS kept from before */
+    NET_IN = NET_READ + NET_OPENED,         /* what was held from before stands in front of what is read */
+    NET_OUT = 2 * NET_READ,                 /* a head of the largest size fits behind anything */
+    NET_COALESCE = 4096, /* a body up to this is copied behind its head, a larger one goes by writev */
+    NET_SEALED =
+        NET_OUT + NET_READ + NET_RECORD, /* what is gathered and a piece behind it, as TLS makes it */
 };
 
 struct net {
@@ -26,6 +31,12 @@ struct net {
     char *out;
     size_t out_length;
     struct connection *out_owner; /* whose the gathered output is */
+    /* TLS's: what comes from a socket is read into `wire` and goes decrypted to `in`; what goes there stands in `sealed`
+     * until it is sent, within the event that made it. */
+    char *wire;
+    struct str unread; /* what the session at work hasn't taken of that */
+    char *sealed;
+    size_t sealed_length;
 };
 
 /* 0, or -1 with errno. */

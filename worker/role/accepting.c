@@ -9,6 +9,7 @@
 #include "shared/base/clock.h"
 #include "worker/http/http1_handoff.h"
 #include "worker/http/http1_server.h"
+#include "worker/net/tls_server.h"
 #include "worker/request/site.h"
 #include "worker/upstream/cluster.h"
 
@@ -38,7 +39,7 @@ static struct stats_row *stats_of(const struct accepting *accepting)
 
 unsigned accepting_count(const struct accepting *accepting)
 {
-    return accepting->worker->service.connection_count + accepting->greeter.count;
+    return accepting->worker->service.connection_count + accepting->greeter.count + accepting->tls.count;
 }
 
 /* --- room --- */
@@ -170,8 +171,8 @@ static bool address_has_room(struct accepting *accepting, const struct address *
                            (unsigned)settings_of(accepting)->client.max_per_address, cell);
 }
 
-/* Tells why by an answer, to some at a time: who floods costs no more than that. */
-static void refuse(struct gate *gate, int fd, const struct address *peer, struct admission *admission)
+/* There are too many of its address; whether it is told so, as some are at a time: who floods costs no more than that. */
+static bool may_be_told(struct gate *gate, const struct address *peer, struct admission *admission)
 {
     struct accepting *accepting = gate->accepting;
     stat_add(stats_of(accepting), STAT_ADDRESS_REFUSED, 1);
@@ -183,16 +184,39 @@ static void refuse(struct gate *gate, int fd, const struct address *peer, struct
                     text, (unsigned)settings_of(accepting)->client.max_per_address,
                     accepting->address_said.left_out);
     }
-    if (accepting->refused == REFUSED_MAX) {
-        close(fd);
-        accepting_left(accepting, admission);
-        return;
-    }
+    if (accepting->refused == REFUSED_MAX)
+        return false;
     admission->refused = true;
     accepting->refused++;
-    if (!http1_server_refuse(&accepting->worker->service, fd, peer, gate->router, admission, 429,
-                             "this address has as many connections as it may have at a time"))
-        failed(gate, admission);
+    return true;
+}
+
+/* It speaks HTTP now; `tls`: NULL, or the session on it. */
+static void serve(const struct arrival *arrival, struct tls *tls)
+{
+    struct gate *gate = arrival->admission.gate;
+    struct http_service *service = &gate->accepting->worker->service;
+    bool good =
+        arrival->admission.refused
+            ? http1_server_refuse(service, arrival->fd, tls, &arrival->peer, gate->router,
+                                  &arrival->admission, 429,
+                                  "this address has as many connections as it may have at a time")
+            : http1_server_open(service, arrival->fd, tls, &arrival->peer, gate->router, &arrival->admission);
+    if (!good)
+        failed(gate, &arrival->admission);
+}
+
+static void begin_handshake(struct gate *gate, const struct arrival *arrival)
+{
+    SSL *ssl = tls_server_session(gate->tls);
+    errno = ENOMEM;
+    if (ssl && tls_accept_open(&gate->accepting->tls, arrival, ssl,
+                               (uint64_t)gate->settings->tls->handshake_timeout))
+        return;
+    int error = errno;
+    close(arrival->fd);
+    errno = error;
+    failed(gate, &arrival->admission);
 }
 
 /* `destination`: malloc()ed, or NULL. */
@@ -200,12 +224,18 @@ static void let_in(struct gate *gate, int fd, const struct address *peer, bool g
                    struct address *destination)
 {
     struct accepting *accepting = gate->accepting;
-    struct admission admission = {.gate = gate, .destination = destination, .greeted = greeted};
+    struct arrival arrival = {
+        .fd = fd, .peer = *peer, .admission = {.gate = gate, .destination = destination, .greeted = greeted}};
     gate->connections++;
-    if (!address_has_room(accepting, peer, &admission.cell))
-        refuse(gate, fd, peer, &admission);
-    else if (!http1_server_open(&accepting->worker->service, fd, peer, gate->router, &admission))
-        failed(gate, &admission);
+    if (!address_has_room(accepting, peer, &arrival.admission.cell) &&
+        !may_be_told(gate, peer, &arrival.admission)) {
+        close(fd);
+        accepting_left(accepting, &arrival.admission);
+    } else if (gate->tls) {
+        begin_handshake(gate, &arrival);
+    } else {
+        serve(&arrival, NULL);
+    }
 }
 
 /* Whether a PROXY header comes first on a connection of this peer. */
@@ -264,6 +294,47 @@ static void on_refused(struct greeter *greeter, void *context, const struct addr
         }
     }
     look_again(accepting);
+}
+
+/* --- TLS --- */
+
+static void on_secured(struct tls_accept *accept, const struct arrival *arrival, struct tls *tls)
+{
+    struct accepting *accepting = accept->owner;
+    stat_add(stats_of(accepting), STAT_TLS_HANDSHAKES, 1);
+    serve(arrival, tls);
+}
+
+/* Where the handshake ends that never was one: closed, or answered. */
+static void say_no_tls(struct gate *gate, const struct address *peer, const char *why)
+{
+    struct accepting *accepting = gate->accepting;
+    stat_add(stats_of(accepting), STAT_TLS_REFUSED, 1);
+    if (log_seldom(&gate->tls_said, accepting->worker->loop.now_ms)) {
+        char text[ADDRESS_TEXT_SIZE];
+        address_format(peer, text);
+        log_warning("listener %s: %s: TLS: %s (and %u before that were not logged)", gate_name(gate), text,
+                    why, gate->tls_said.left_out);
+    }
+}
+
+static void on_plain(struct tls_accept *accept, const struct arrival *arrival)
+{
+    struct gate *gate = arrival->admission.gate;
+    (void)accept;
+    say_no_tls(gate, &arrival->peer, "a plain HTTP request came; answered 400");
+    if (!http1_server_refuse(
+            &gate->accepting->worker->service, arrival->fd, NULL, &arrival->peer, gate->router,
+            &arrival->admission, 400,
+            "this port speaks TLS, and the request came without (write https:// for http://)"))
+        failed(gate, &arrival->admission);
+}
+
+static void on_tls_refused(struct tls_accept *accept, const struct arrival *arrival, const char *why)
+{
+    if (why)
+        say_no_tls(arrival->admission.gate, &arrival->peer, why);
+    accepting_left(accept->owner, &arrival->admission);
 }
 
 /* --- taking over --- */
@@ -344,7 +415,7 @@ enum handoff_verdict accepting_take(struct accepting *accepting, struct gate *ga
     bool greeting = record->kind == HANDOFF_GREETING;
     *taken = (struct taken){NULL, NULL};
     if (!gate || (greeting && record->held.length >= PROXY_PROTOCOL_MAX) ||
-        (!greeting && record->kind != HANDOFF_HTTP1) ||
+        (!greeting && (record->kind != HANDOFF_HTTP1 || gate->tls)) ||
         !reads_alike(gate, fd, greeting || record->flags & HANDOFF_GREETED))
         goto refused;
     verdict = HANDOFF_FULL;
@@ -384,13 +455,20 @@ void accepting_init(struct accepting *accepting, struct worker *worker, struct a
         gate->settings = bound[i].listener;
         gate->router = site->admin;
         for (unsigned j = 0; gate->settings && j < site->settings->listeners.count; j++)
-            if (site->settings->listeners.items[j] == gate->settings)
+            if (site->settings->listeners.items[j] == gate->settings) {
                 gate->router = site->routers[j];
+                gate->tls = site->tls[j];
+            }
     }
     greeter_init(&accepting->greeter, &worker->net, (uint64_t)client->header_timeout);
     accepting->greeter.owner = accepting;
     accepting->greeter.on_greeted = on_greeted;
     accepting->greeter.on_refused = on_refused;
+    tls_accept_init(&accepting->tls, &worker->net);
+    accepting->tls.owner = accepting;
+    accepting->tls.on_secured = on_secured;
+    accepting->tls.on_plain = on_plain;
+    accepting->tls.on_refused = on_tls_refused;
     if (client->max_per_address) {
         struct random secret; /* not the worker's generator: clients see what it makes */
         random_seed(&secret);
@@ -419,8 +497,9 @@ void accepting_stop(struct accepting *accepting)
 
 unsigned accepting_cut(struct accepting *accepting)
 {
-    unsigned count = accepting->greeter.count;
+    unsigned count = accepting->greeter.count + accepting->tls.count;
     greeter_close(&accepting->greeter);
+    tls_accept_close(&accepting->tls);
     return count;
 }
 

@@ -9,6 +9,7 @@
 #include "worker/net/addresses.h"
 #include "worker/net/greeting.h"
 #include "worker/net/handoff.h"
+#include "worker/net/tls_accept.h"
 #include "worker/request/worker.h"
 #include "worker/role/role.h"
 
@@ -18,8 +19,9 @@ struct gate {
     struct accepting *accepting;
     const struct listener_settings *settings; /* NULL: the admin socket */
     const void *router;                       /* for its requests */
+    const struct tls_server *tls;             /* NULL: plain */
     unsigned connections;
-    struct log_seldom full_said, proxy_said;
+    struct log_seldom full_said, proxy_said, tls_said;
 };
 
 struct accepting {
@@ -27,6 +29,7 @@ struct accepting {
     struct gate *gates;
     unsigned gate_count;
     struct greeter greeter;      /* connections whose PROXY header isn't there yet */
+    struct tls_accept tls;       /* those whose TLS handshake isn't done */
     struct addresses *addresses; /* NULL: not limited */
     unsigned refused;            /* connections that are being told that their address has too many */
     uint64_t share_checked;      /* ms: when `share` was worked out */

@@ -1,0 +1,246 @@
+/* connection_output: the sending half of a connection. Gathered output is encrypted, where TLS is spoken, in one go when it
+ * is sent; what is kept because the socket is full is what the socket is to get.
+ */
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/uio.h>
+
+#include "worker/net/connection_state.h"
+
+struct connection_chunk {
+    struct connection_chunk *next;
+    size_t length, sent;
+    char data[];
+};
+
+/* Bytes as the socket gets them. */
+static void keep(struct connection *connection, const char *data, size_t length)
+{
+    if (length == 0)
+        return;
+    struct connection_chunk *chunk = malloc(sizeof *chunk + length);
+    if (!chunk)
+        abort();
+    *chunk = (struct connection_chunk){.length = length};
+    memcpy(chunk->data, data, length);
+    *connection->chunks_end = chunk;
+    connection->chunks_end = &chunk->next;
+}
+
+void connection_free_chunks(struct connection *connection)
+{
+    while (connection->chunks) {
+        struct connection_chunk *chunk = connection->chunks;
+        connection->chunks = chunk->next;
+        free(chunk);
+    }
+    connection->chunks_end = &connection->chunks;
+}
+
+void connection_fail(struct connection *connection, int error)
+{
+    if (!connection->error)
+        connection->error = error;
+    loop_defer(connection->net->loop, &connection->deferred);
+}
+
+void connection_park(struct connection *connection)
+{
+    if (!connection->parked)
+        loop_remove(connection->net->loop, &connection->source);
+    connection->parked = true;
+}
+
+/* An answer that the peer gave before it closed may still be in the socket: it is read before the error is told. */
+static void send_failed(struct connection *connection, int error)
+{
+    if (!connection->events->reads_on) {
+        connection_fail(connection, error);
+        return;
+    }
+    connection->broken = true;
+    connection->broken_by = error;
+    connection->blocked = false;
+    connection_free_chunks(connection);
+    connection_park(connection);
+    loop_defer(connection->net->loop, &connection->deferred);
+}
+
+static void block(struct connection *connection)
+{
+    if (connection->blocked)
+        return;
+    connection->blocked = true;
+    loop_change(connection->net->loop, &connection->source, connection->source.events | EPOLLOUT);
+    if (connection->events->on_blocked)
+        connection->events->on_blocked(connection);
+}
+
+/* The kernel has taken `n` of the bytes, or send() has failed; what is left of them, kept by the caller. */
+static bool took(struct connection *connection, ssize_t n, size_t *taken)
+{
+    *taken = 0;
+    if (n < 0 && errno != EAGAIN && errno != EINTR) {
+        send_failed(connection, errno);
+        return false;
+    }
+    *taken = n < 0 ? 0 : (size_t)n;
+    connection->sent += *taken;
+    return true;
+}
+
+/* --- encrypted --- */
+
+void connection_send_sealed(struct connection *connection)
+{
+    struct net *net = connection->net;
+    size_t length = net->sealed_length, taken = 0;
+    net->sealed_length = 0;
+    if (length == 0 || connection->error || connection->broken)
+        return;
+    if (connection->blocked) {
+        keep(connection, net->sealed, length);
+        return;
+    }
+    ssize_t n = send(connection->source.fd, net->sealed, length, MSG_NOSIGNAL);
+    if (!took(connection, n, &taken) || taken == length)
+        return;
+    keep(connection, net->sealed + taken, length - taken);
+    block(connection);
+}
+
+/* `data`, then `more`, of any length. */
+static void seal_and_send(struct connection *connection, const char *data, size_t length, const char *more,
+                          size_t more_length)
+{
+    bool sealed = tls_seal(connection->tls, data, length);
+    do {
+        size_t piece = more_length < NET_READ ? more_length : NET_READ;
+        sealed = sealed && tls_seal(connection->tls, more, piece);
+        more += piece;
+        more_length -= piece;
+        connection_send_sealed(connection);
+    } while (more_length && sealed && !connection->error && !connection->broken);
+    if (!sealed)
+        connection_fail(connection, EPROTO);
+}
+
+/* --- gathered and sent --- */
+
+/* While the socket takes nothing. */
+static void keep_for_later(struct connection *connection, const char *data, size_t length)
+{
+    if (connection->tls)
+        seal_and_send(connection, NULL, 0, data, length);
+    else
+        keep(connection, data, length);
+}
+
+/* What is gathered, then `more`: in one system call. What isn't taken is kept. */
+static void send_now(struct connection *connection, const char *more, size_t length)
+{
+    struct net *net = connection->net;
+    size_t gathered = net->out_owner == connection ? net->out_length : 0;
+    if (gathered) {
+        net->out_owner = NULL;
+        net->out_length = 0;
+    }
+    if (gathered + length == 0 || connection->error || connection->broken)
+        return;
+    if (connection->tls) {
+        seal_and_send(connection, net->out, gathered, more, length);
+        return;
+    }
+    ssize_t n;
+    size_t taken;
+    if (length && gathered) {
+        struct iovec pieces[2] = {{net->out, gathered}, {(char *)more, length}};
+        struct msghdr message = {.msg_iov = pieces, .msg_iovlen = 2};
+        n = sendmsg(connection->source.fd, &message, MSG_NOSIGNAL);
+    } else {
+        n = send(connection->source.fd, gathered ? net->out : more, gathered + length, MSG_NOSIGNAL);
+    }
+    if (!took(connection, n, &taken) || taken == gathered + length)
+        return;
+    if (taken < gathered) {
+        keep(connection, net->out + taken, gathered - taken);
+        taken = gathered;
+    }
+    keep(connection, more + (taken - gathered), length - (taken - gathered));
+    block(connection);
+}
+
+void connection_send(struct connection *connection, const char *data, size_t length)
+{
+    struct net *net = connection->net;
+    if (connection->error || connection->broken || connection->closed)
+        return;
+    if (connection->blocked || connection->connecting) {
+        keep_for_later(connection, data, length);
+        return;
+    }
+    if (net->out_owner && net->out_owner != connection)
+        net_flush(net);
+    if (length <= NET_COALESCE && length <= NET_OUT - net->out_length) {
+        memcpy(net->out + net->out_length, data, length);
+        net->out_length += length;
+        net->out_owner = connection;
+        return;
+    }
+    send_now(connection, data, length);
+}
+
+struct buf connection_reserve(struct connection *connection, size_t size)
+{
+    struct net *net = connection->net;
+    assert(size <= NET_READ);
+    if (net->out_owner && (net->out_owner != connection || NET_OUT - net->out_length < size))
+        net_flush(net);
+    /* Blocked or connecting: it is built here all the same, and commit keeps a copy. */
+    return buf_on(net->out + net->out_length, NET_OUT - net->out_length);
+}
+
+void connection_commit(struct connection *connection, const struct buf *built)
+{
+    struct net *net = connection->net;
+    if (built->length == 0 || connection->error || connection->broken || connection->closed)
+        return;
+    if (connection->blocked || connection->connecting) {
+        keep_for_later(connection, built->data, built->length);
+        return;
+    }
+    net->out_owner = connection;
+    net->out_length += built->length;
+}
+
+bool connection_flush(struct connection *connection)
+{
+    if (connection->net->out_owner == connection)
+        send_now(connection, NULL, 0);
+    return !connection->blocked && !connection->error && !connection->broken && !connection->connecting;
+}
+
+void connection_send_kept(struct connection *connection)
+{
+    while (connection->chunks) {
+        struct connection_chunk *chunk = connection->chunks;
+        size_t taken;
+        ssize_t n =
+            send(connection->source.fd, chunk->data + chunk->sent, chunk->length - chunk->sent, MSG_NOSIGNAL);
+        if (!took(connection, n, &taken))
+            return;
+        chunk->sent += taken;
+        if (chunk->sent < chunk->length)
+            return;
+        connection->chunks = chunk->next;
+        free(chunk);
+    }
+    connection->chunks_end = &connection->chunks;
+    connection->blocked = false;
+    if (connection->tls)
+        connection->tls->replies = 0;
+    loop_change(connection->net->loop, &connection->source, connection->source.events & ~(uint32_t)EPOLLOUT);
+    if (connection->events->on_drained)
+        connection->events->on_drained(connection);
+}
