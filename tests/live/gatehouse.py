@@ -41,14 +41,15 @@ def slow():
 
 
 def wait_until(condition, what, seconds=DEADLINE):
-    """Asks `condition` until it gives something true, and returns that."""
+    """Asks `condition` until it gives something true, and returns that. `what`: in words, or a function that finds them
+    when it was in vain."""
     end = time.monotonic() + seconds
     while True:
         value = condition()
         if value:
             return value
         if time.monotonic() > end:
-            raise AssertionError(f"waited {seconds} s in vain for: {what}")
+            raise AssertionError(f"waited {seconds} s in vain for: {what() if callable(what) else what}")
         select.select([], [], [], 0.01)
 
 
@@ -60,6 +61,12 @@ def limit(seconds):
         return function
 
     return mark
+
+
+def alone(function):
+    """For a test that measures time or work: no other runs beside it."""
+    function.alone = True
+    return function
 
 
 class Case(unittest.TestCase):
@@ -310,7 +317,7 @@ class Gateway:
     def wait_error(self, pattern, seconds=DEADLINE):
         """Waits until a line of the error log matches."""
         return wait_until(lambda: os.path.exists(self.error_log) and re.search(pattern, self.errors()),
-                          f"{pattern!r} in the error log{self.said()}", seconds)
+                          lambda: f"{pattern!r} in the error log{self.said()}", seconds)
 
     def accesses(self):
         """The whole lines of the access log so far, parsed."""
@@ -341,7 +348,7 @@ class Gateway:
             pids = sorted(process["pid"] for process in self.processes(role))
             return len(pids) == count and not set(pids) & set(besides) and pids
 
-        return wait_until(look, f"{count} × {role}: {self.status()}{self.said()}")
+        return wait_until(look, lambda: f"{count} × {role}: {self.status()}{self.said()}")
 
     def get(self, target, **options):
         return get(self.port, target, **options)

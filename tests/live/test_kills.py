@@ -29,7 +29,7 @@ class Kills(Case):
         """Kills one process after another, each as soon as there is one that may be."""
         done = 0
         while done < count:
-            victims = wait_until(lambda: self.victims(gateway), f"a victim after {done} kills{gateway.said()}")
+            victims = wait_until(lambda: self.victims(gateway), lambda: f"a victim after {done} kills{gateway.said()}")
             self.random.shuffle(victims)
             for pid in victims[:count - done]:
                 try:

@@ -43,7 +43,7 @@ class Names(Case):
         return collections.Counter(gateway.get("/").body for _ in range(count))
 
     def wait_answers(self, gateway, *bodies):
-        wait_until(lambda: set(self.ask(gateway)) == set(bodies), f"answers {bodies}{gateway.said()}")
+        wait_until(lambda: set(self.ask(gateway)) == set(bodies), lambda: f"answers {bodies}{gateway.said()}")
 
     # Addresses
 
@@ -164,7 +164,7 @@ class Names(Case):
             with self.dns.lock:
                 self.dns.records = {("orders.internal", dns.CNAME): [target], ("other.internal", dns.CNAME): ["orders.internal"]}
             lines += 1
-            wait_until(lambda: gateway.errors().count("what was found before stays") == lines, f"it is told{gateway.said()}")
+            wait_until(lambda: gateway.errors().count("what was found before stays") == lines, lambda: f"it is told{gateway.said()}")
             asked, since = self.dns.count("orders.internal", dns.A), time.monotonic()
             wait_until(lambda: self.dns.count("orders.internal", dns.A) >= asked + 3, "it goes on asking")
             self.assertGreaterEqual(time.monotonic() - since, 0.09, "no sooner than min_ttl each time")

@@ -75,7 +75,7 @@ class Shed(Case):
             with open(f"/proc/{pid}/statm", encoding="ascii") as file:
                 resident, shared = (int(field) * os.sysconf("SC_PAGESIZE") for field in file.read().split()[1:3])
             gateway.replace(extra=f'shed = {{ memory = "{int((resident - shared) * part)}"; }};')
-            wait_until(lambda: self.statuses(gateway) == expected, f"{part}{gateway.said()}")
+            wait_until(lambda: self.statuses(gateway) == expected, lambda: f"{part}{gateway.said()}")
 
     def test_the_nearest_level_decides(self):
         apis = APIS.replace('name = "a";', 'name = "a"; importance = "low";').replace(

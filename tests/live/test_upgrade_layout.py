@@ -126,13 +126,13 @@ class Layout(Installed):
             if zones:
                 self.assertRegex(done.out, "these start cold: slots .*wake .*logs ")
             wait_until(lambda gone=before: not any(map(alive, gone)),
-                       f"the old processes' end{gateway.said()}")
+                       lambda: f"the old processes' end{gateway.said()}")
             count += 1
         result = load.finish()
         self.assertGreater(count, 1)
         self.assertEqual(result["errors"], 0, f"{count} upgrades: {result['text']}{gateway.said()}")
         wait_until(lambda: len(gateway.accesses()) >= result["requests"],
-                   f"{result['requests']} lines, {len(gateway.accesses())}{gateway.said()}")
+                   lambda: f"{result['requests']} lines, {len(gateway.accesses())}{gateway.said()}")
         self.assertNotIn("dropped", gateway.errors())
         gateway.wait_processes("worker", 2)
         self.assertEqual(len(gateway.processes("logger")), 1)
