@@ -5,7 +5,7 @@ import resource
 import subprocess
 import time
 
-from gatehouse import PROGRAM, UNDER, Case, Gateway, command, sanitized
+from gatehouse import PROGRAM, UNDER, Case, Gateway, alone, command, sanitized
 
 RESPOND = '{{ name = "a"; routes = ( {{ match = {{ path = "{}"; }}; respond = {{ status = 200; body = "x"; }}; }} ); }}'
 
@@ -128,6 +128,7 @@ class Config(Case):
                                 env={**os.environ, "LC_ALL": "C.UTF-8", "MANROFFSEQ": ""}, check=False)
         self.assertEqual((judged.returncode, judged.stderr), (0, ""))
 
+    @alone
     def test_ten_thousand_routes_load_fast(self):
         kinds = ('path = "/exact/%d/end"', 'path = "/template/%d/{id}/x"', 'prefix = "/prefix/%d"')
         routes = ",\n".join('{ match = { %s; }; respond = { status = 200; body = "x"; }; }' % (kinds[i % 3] % i)
