@@ -261,6 +261,7 @@ struct retry_settings {
     unsigned on_bits;             /* derived: the same, RETRY_… */
     struct conf_numbers statuses; /* of answers that are asked for again */
     struct conf_strings methods;  /* none: the idempotent ones */
+    struct conf_strings grpc;     /* names of grpc-status, of calls to routes with the policy grpc */
     int64_t per_try;              /* until the head of its answer; 0: none */
     struct backoff_settings backoff;
     struct budget_settings budget;

@@ -77,6 +77,9 @@ static const struct row retry_rows[] = {
           .help =
               "the methods of requests that are tried again; without it: those that do no harm when "
               "done twice (GET, HEAD, PUT, DELETE, OPTIONS, TRACE). After connect any is: nothing was sent"),
+    RETRY(ROW_STRINGS, grpc,
+          .help = "of calls to routes with grpc: after which grpc-status, by name (unavailable, "
+                  "resource_exhausted …), if the answer has nothing but it; without regard to methods"),
     RETRY(ROW_DURATION, per_try, .fallback = "0", .min = 0, .max = HOUR,
           .help =
               "how long a try may take to the head of its answer, connecting included; anew when the last of "

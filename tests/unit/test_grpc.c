@@ -59,11 +59,13 @@ static void test_statuses(void **state)
     static const char *const unknown[] = {"17", "99999999999999999999", "-1", "", "1 ", "x", "0x0"};
     for (size_t i = 0; i < sizeof unknown / sizeof *unknown; i++)
         assert_int_equal(grpc_status_parse(str_of(unknown[i])), GRPC_UNKNOWN);
-    assert_true(grpc_status_is_failure(GRPC_UNAVAILABLE));
-    assert_true(grpc_status_is_failure(GRPC_DEADLINE_EXCEEDED));
-    assert_false(grpc_status_is_failure(GRPC_OK));
-    assert_false(grpc_status_is_failure(GRPC_NOT_FOUND));
-    assert_false(grpc_status_is_failure(GRPC_CANCELLED));
+    assert_int_equal(grpc_status_to_http(GRPC_OK), 200);
+    assert_int_equal(grpc_status_to_http(GRPC_UNAVAILABLE), 503);
+    for (unsigned i = 0; i < GRPC_STATUS_COUNT; i++) {
+        bool failure = i == GRPC_UNKNOWN || i == GRPC_DEADLINE_EXCEEDED || i == GRPC_INTERNAL ||
+                       i == GRPC_UNAVAILABLE || i == GRPC_DATA_LOSS;
+        assert_int_equal(grpc_status_to_http((enum grpc_status)i) >= 500, failure);
+    }
 }
 
 static void test_mappings(void **state)

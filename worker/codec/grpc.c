@@ -3,25 +3,25 @@
 
 static const struct {
     struct str name;
-    bool failure; /* of the server */
+    unsigned http; /* see grpc_status_to_http() */
 } statuses[GRPC_STATUS_COUNT] = {
-    [GRPC_OK] = {STR("OK"), false},
-    [GRPC_CANCELLED] = {STR("CANCELLED"), false},
-    [GRPC_UNKNOWN] = {STR("UNKNOWN"), true}, /* what servers answer when a handler throws */
-    [GRPC_INVALID_ARGUMENT] = {STR("INVALID_ARGUMENT"), false},
-    [GRPC_DEADLINE_EXCEEDED] = {STR("DEADLINE_EXCEEDED"), true},
-    [GRPC_NOT_FOUND] = {STR("NOT_FOUND"), false},
-    [GRPC_ALREADY_EXISTS] = {STR("ALREADY_EXISTS"), false},
-    [GRPC_PERMISSION_DENIED] = {STR("PERMISSION_DENIED"), false},
-    [GRPC_RESOURCE_EXHAUSTED] = {STR("RESOURCE_EXHAUSTED"), false}, /* a quota of the caller's, mostly */
-    [GRPC_FAILED_PRECONDITION] = {STR("FAILED_PRECONDITION"), false},
-    [GRPC_ABORTED] = {STR("ABORTED"), false},
-    [GRPC_OUT_OF_RANGE] = {STR("OUT_OF_RANGE"), false},
-    [GRPC_UNIMPLEMENTED] = {STR("UNIMPLEMENTED"), false},
-    [GRPC_INTERNAL] = {STR("INTERNAL"), true},
-    [GRPC_UNAVAILABLE] = {STR("UNAVAILABLE"), true},
-    [GRPC_DATA_LOSS] = {STR("DATA_LOSS"), true},
-    [GRPC_UNAUTHENTICATED] = {STR("UNAUTHENTICATED"), false},
+    [GRPC_OK] = {STR("OK"), 200},
+    [GRPC_CANCELLED] = {STR("CANCELLED"), 499},
+    [GRPC_UNKNOWN] = {STR("UNKNOWN"), 500}, /* what servers answer when a handler throws */
+    [GRPC_INVALID_ARGUMENT] = {STR("INVALID_ARGUMENT"), 400},
+    [GRPC_DEADLINE_EXCEEDED] = {STR("DEADLINE_EXCEEDED"), 504},
+    [GRPC_NOT_FOUND] = {STR("NOT_FOUND"), 404},
+    [GRPC_ALREADY_EXISTS] = {STR("ALREADY_EXISTS"), 409},
+    [GRPC_PERMISSION_DENIED] = {STR("PERMISSION_DENIED"), 403},
+    [GRPC_RESOURCE_EXHAUSTED] = {STR("RESOURCE_EXHAUSTED"), 429}, /* a quota of the caller's, mostly */
+    [GRPC_FAILED_PRECONDITION] = {STR("FAILED_PRECONDITION"), 400},
+    [GRPC_ABORTED] = {STR("ABORTED"), 409},
+    [GRPC_OUT_OF_RANGE] = {STR("OUT_OF_RANGE"), 400},
+    [GRPC_UNIMPLEMENTED] = {STR("UNIMPLEMENTED"), 404}, /* the caller's mistake, as a wrong path is */
+    [GRPC_INTERNAL] = {STR("INTERNAL"), 500},
+    [GRPC_UNAVAILABLE] = {STR("UNAVAILABLE"), 503},
+    [GRPC_DATA_LOSS] = {STR("DATA_LOSS"), 500},
+    [GRPC_UNAUTHENTICATED] = {STR("UNAUTHENTICATED"), 401},
 };
 
 struct mapping {
@@ -85,9 +85,9 @@ enum grpc_status grpc_status_parse(struct str value)
     return str_to_u64(value, GRPC_STATUS_COUNT - 1, &number) ? (enum grpc_status)number : GRPC_UNKNOWN;
 }
 
-bool grpc_status_is_failure(enum grpc_status status)
+unsigned grpc_status_to_http(enum grpc_status status)
 {
-    return statuses[status].failure;
+    return statuses[status].http;
 }
 
 /* --- content types --- */

@@ -53,8 +53,9 @@ enum grpc_status grpc_status_of_http(unsigned status);
  * answers of somebody who doesn't know gRPC. */
 enum grpc_status grpc_status_of_problem(unsigned status);
 
-/* Whether it says that the server failed, and not that the call was wrong: for breakers and outliers. */
-bool grpc_status_is_failure(enum grpc_status status);
+/* The HTTP status that stands for it where failures are counted, by breakers and for outliers: 500 and up only where the
+ * server failed, and the call wasn't wrong. */
+unsigned grpc_status_to_http(enum grpc_status status);
 
 /* grpc-timeout: one to eight digits and a unit (H, M, S, m, u, n); part of a millisecond counts as one. False: it is
  * malformed. */

@@ -1,5 +1,6 @@
 /* proxy: the content that sends the request to an upstream and its answer back, streaming both ways. */
 #include "shared/base/token.h"
+#include "worker/request/grpc.h"
 #include "worker/request/request.h"
 #include "worker/upstream/breaking.h"
 #include "worker/upstream/call.h"
@@ -239,10 +240,22 @@ static void tried(struct proxying *proxying, const struct endpoint *endpoint)
     proxying->request->tries = proxying->call.tries;
 }
 
-static bool takes_trailers(const struct request_head *head)
+static bool takes_trailers(const struct request *request)
 {
+    const struct request_head *head = request->head;
+    if (request->grpc)
+        return true;
     return fields_get(&head->fields, FIELD_TE) &&
            str_list_has(fields_value(&head->fields, FIELD_TE), STR("trailers"));
+}
+
+/* The caller's deadline, less what was spent until now. */
+static void write_timeout(const struct request *request, struct buf *head)
+{
+    uint64_t now = request->worker->loop.now_ms, end = request->grpc->deadline;
+    BUF_LITERAL(head, "grpc-timeout: ");
+    grpc_timeout_write(end > now ? end - now : 1, head);
+    BUF_LITERAL(head, "\r\n");
 }
 
 static bool write_head(void *owner, const struct endpoint *endpoint, struct buf *head)
@@ -254,8 +267,10 @@ static bool write_head(void *owner, const struct endpoint *endpoint, struct buf 
     forward_line(head, request->head->method_text, proxying->destination.target,
                  host.data ? host : forward_endpoint_host(endpoint));
     forward_fields(request, head);
-    if (takes_trailers(request->head))
+    if (takes_trailers(request))
         BUF_LITERAL(head, "TE: trailers\r\nConnection: TE\r\n");
+    if (request->grpc && request->grpc->deadline)
+        write_timeout(request, head);
     if (request->head->body == BODY_LENGTH) {
         BUF_LITERAL(head, "Content-Length: ");
         buf_u64(head, request->head->length);
@@ -303,12 +318,29 @@ static void on_interim(void *owner, const struct response_head *head)
         exchange->ops->interim(exchange, head);
 }
 
+/* The answer to a gRPC call is something else: a page of somebody's on the way, mostly. */
+static void not_grpc(struct proxying *proxying, const struct response_head *head)
+{
+    struct request *request = proxying->request;
+    struct str type = fields_value(&head->fields, FIELD_CONTENT_TYPE);
+    call_cancel(&proxying->call);
+    request->grpc->http = head->status;
+    request_fail(request, PROBLEM_UPSTREAM_NOT_GRPC, "upstream %s: it answered %u, %.*s", request->upstream,
+                 head->status, STR_ARG(type.length ? type : STR("without a Content-Type")));
+    request_content_failed(request);
+}
+
 static void on_head(void *owner, struct response_head *head, bool last)
 {
     struct proxying *proxying = owner;
     struct request *request = proxying->request;
     tried(proxying, proxying->call.last);
     request->upstream_ns = request->worker->loop.now - proxying->call.began;
+    if (request->grpc && grpc_form_of(fields_value(&head->fields, FIELD_CONTENT_TYPE), NULL) == GRPC_NONE) {
+        not_grpc(proxying, head);
+        return;
+    }
+    grpc_note_status(request, &head->fields);
     request->response = *head;
     forward_answer(request);
     if (proxying->set_cookie.length)
@@ -326,9 +358,10 @@ static void on_body(void *owner, const char *data, size_t length, bool last)
 static void on_trailers(void *owner, const struct fields *trailers)
 {
     struct proxying *proxying = owner;
-    struct exchange *exchange = proxying->request->exchange;
-    if (takes_trailers(proxying->request->head))
-        exchange->ops->trailers(exchange, trailers);
+    struct request *request = proxying->request;
+    grpc_note_status(request, trailers);
+    if (takes_trailers(request))
+        request_trailers(request, trailers);
 }
 
 static void on_blocked(struct request *request)
@@ -361,6 +394,7 @@ static void failed(struct proxying *proxying, enum call_failure failure, const c
         [CALL_CLOSED] = PROBLEM_UPSTREAM_CLOSED,
         [CALL_MALFORMED] = PROBLEM_BAD_ANSWER,
         [CALL_TIMEOUT] = PROBLEM_UPSTREAM_TIMEOUT,
+        [CALL_DEADLINE] = PROBLEM_DEADLINE_EXCEEDED,
         [CALL_TOO_LARGE] = PROBLEM_FIELDS_TOO_LARGE,
     };
     tried(proxying, proxying->call.last);
@@ -443,6 +477,8 @@ static void start(struct proxying *proxying, unsigned upstream, const struct bre
         .chunked = request->head->body == BODY_STREAM,
         .key = cluster_key(cluster, request),
         .breaking = breaking,
+        .deadline = request->grpc ? request->grpc->deadline : 0,
+        .grpc = request->grpc,
     };
     request->upstream = cluster->settings->name;
     (void)call_start(&proxying->call, cluster, &call_events, proxying, request->arena,
@@ -468,6 +504,9 @@ static enum verdict on_content(struct request *request, const void *compiled)
         return request_fail(request, PROBLEM_LOOP_DETECTED,
                             "Via names this gateway more than %lld times (forwarded.max_hops)",
                             (long long)request->worker->site->settings->forwarded.max_hops);
+    if (request->grpc && request->grpc->deadline && request->grpc->deadline <= request->worker->loop.now_ms)
+        return request_fail(request, PROBLEM_DEADLINE_EXCEEDED, "before upstream %s was asked",
+                            request->upstream);
     request->content = &content_events;
     request->content_state = proxying;
     proxying->fallback = NULL;

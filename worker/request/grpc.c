@@ -43,7 +43,10 @@ static struct str message(struct request *request)
 static void add_status(struct request *request, struct fields *fields)
 {
     unsigned http = request->problem_status ? request->problem_status : problem_rows[request->problem].status;
-    request->grpc_status = number(request->arena, grpc_status_of_problem(http));
+    enum grpc_status status = request->problem == PROBLEM_UPSTREAM_NOT_GRPC
+                                  ? grpc_status_of_http(request->grpc->http)
+                                  : grpc_status_of_problem(http);
+    request->grpc_status = number(request->arena, status);
     fields_add_known(fields, request->arena, FIELD_GRPC_STATUS, STR("grpc-status"), request->grpc_status);
     fields_add(fields, request->arena, STR("grpc-message"), message(request));
     if (request->retry_after) /* gRFC A6: what Retry-After is to HTTP */

@@ -14,6 +14,7 @@ struct request;
 struct grpc_call {
     enum grpc_form form; /* that the client speaks; GRPC_WEB_TEXT too when that is only what it accepts */
     uint64_t deadline;   /* ms of the loop's clock; 0: none */
+    unsigned http;       /* the status of an upstream's answer that isn't gRPC; 0: there was none */
 };
 
 /* By the request's Content-Type. */

@@ -109,7 +109,7 @@ static void log_open(const struct breaking *breaking, const struct breaker_cell 
     log_warning("%s: the breaker opened for %llu ms: %s%s%s%s: %s)", breaking->name,
                 (unsigned long long)open_ms, why,
                 cause == BREAKER_BY_PROBE ? " (" : " (the last: ", result->endpoint ? result->endpoint : "",
-                result->endpoint ? "" : "all endpoints", result->status ? last : result->detail);
+                result->endpoint ? "" : "all endpoints", result->detail ? result->detail : last);
 }
 
 void breaking_tell(struct worker *worker, const struct breaking *breaking,

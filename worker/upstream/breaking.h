@@ -41,8 +41,8 @@ struct breaking_result {
     uint64_t ticket;
     uint64_t began_ms;
     const char *endpoint;    /* whose; NULL: nobody's in particular */
-    unsigned status;         /* 0: no answer, */
-    const char *detail;      /* and why */
+    unsigned status;         /* 0: no answer */
+    const char *detail;      /* why, or what a failure is called; NULL: by its status */
     uint64_t retry_after_ms; /* that the answer asks for; 0: nothing */
 };
 

@@ -5,6 +5,7 @@
 
 #include "shared/base/log.h"
 #include "shared/shm/upstreams.h"
+#include "worker/codec/grpc.h"
 #include "worker/upstream/attempt.h"
 #include "worker/upstream/breaking.h"
 #include "worker/upstream/call_state.h"
@@ -216,29 +217,42 @@ void call_time_try(struct call *call)
 
 /* --- for the owner --- */
 
-/* A try that the call's time ends. */
-static void too_late(struct call *call, const char *detail)
+/* A try that the call's time ends. A caller who has no more patience says nothing of the endpoint: else those with little
+ * of it could open the breaker for all. */
+static void too_late(struct call *call, const char *detail, bool callers)
 {
+    bool left = call->asking || callers;
     if (call->answered)
         return;
-    call_observe(call, call->asking ? OUTCOME_LEFT : OUTCOME_FAILED, 0);
-    if (call->endpoint && !call->asking)
+    call_observe(call, left ? OUTCOME_LEFT : OUTCOME_FAILED, 0);
+    if (call->endpoint && !left)
         call_judge(call, 0, detail, 0);
 }
 
 static void on_total(struct timer *timer)
 {
     struct call *call = CONTAINER_OF(timer, struct call, total);
-    static const char detail[] = "no whole answer within the total time-out";
-    too_late(call, detail);
+    const char *detail = call->callers ? "no whole answer within the caller's deadline"
+                                       : "no whole answer within the total time-out";
+    too_late(call, detail, call->callers);
     if (call->hedge) {
-        too_late(call->hedge, detail);
+        too_late(call->hedge, detail, call->callers);
         call_drop(call->hedge);
     }
     call->hedge = NULL;
     if (call->client)
         http1_client_abandon(call->client);
-    call_fail(call, CALL_TIMEOUT, detail);
+    call_fail(call, call->callers ? CALL_DEADLINE : CALL_TIMEOUT, detail);
+}
+
+/* When the call's time is over: ms; 0: never. */
+static uint64_t end_of(struct call *call, uint64_t deadline)
+{
+    const struct cluster *cluster = call->cluster;
+    uint64_t total = (uint64_t)cluster->settings->timeout.total;
+    uint64_t end = total ? cluster->worker->loop.now_ms + total : 0;
+    call->callers = deadline && (!end || deadline < end);
+    return call->callers ? deadline : end;
 }
 
 /* Counts it among those in progress. Whether it is within what the upstream can do. */
@@ -279,7 +293,8 @@ static void prepare_tries(struct call *call)
     struct cluster *cluster = call->cluster;
     const struct retrying *retrying = call->retrying;
     budget_call(&cluster->cell->budget, &retrying->budget, cluster->worker->loop.now_ms, &cluster->payer);
-    if (call->body && retrying->methods >> call->method & 1 && (retrying->attempts > 1 || retrying->hedge))
+    bool again = retrying->methods >> call->method & 1 || (call->grpc && retrying->grpc);
+    if (call->body && again && (retrying->attempts > 1 || retrying->hedge))
         call->replay = arena_zalloc(call->arena, sizeof *call->replay);
 }
 
@@ -287,6 +302,7 @@ bool call_start(struct call *call, struct cluster *cluster, const struct call_ev
                 struct arena *arena, const struct call_order *order)
 {
     struct loop *loop = &cluster->worker->loop;
+    uint64_t end;
     memset(call, 0, offsetof(struct call, choice));
     call->cluster = cluster;
     call->events = events;
@@ -297,6 +313,7 @@ bool call_start(struct call *call, struct cluster *cluster, const struct call_ev
     call->method = order->method;
     call->body = order->body;
     call->chunked = order->chunked;
+    call->grpc = order->grpc;
     call->choice.key = order->key;
     call->choice.tried_count = 0;
     call->began = loop->now;
@@ -305,8 +322,8 @@ bool call_start(struct call *call, struct cluster *cluster, const struct call_ev
         return false;
     if (call->retrying)
         prepare_tries(call);
-    if (cluster->settings->timeout.total)
-        timer_set(&loop->timers, &call->total, loop->now_ms + (uint64_t)cluster->settings->timeout.total);
+    if ((end = end_of(call, order->deadline)))
+        timer_set(&loop->timers, &call->total, end);
     return attempt_begin(call);
 }
 
@@ -326,6 +343,7 @@ void call_start_second(struct call *call, struct call *primary)
         .method = primary->method,
         .body = primary->body,
         .chunked = primary->chunked,
+        .grpc = primary->grpc,
         .body_begun = primary->body_begun,
         .began = cluster->worker->loop.now,
         .choice = primary->choice,
@@ -382,6 +400,8 @@ void call_cancel(struct call *call)
         return;
     if (!call->answered)
         call_observe(call, OUTCOME_LEFT, 0);
+    else if (call->unjudged) /* it went well so far */
+        call_learn(call, 200, NULL, 0);
     end(call);
     if (client)
         http1_client_abandon(client);
@@ -415,10 +435,10 @@ static void drop_answer(struct call *call, const struct response_head *head, boo
 }
 
 /* Whether the head is passed over: for another try, or for the one that goes on beside. */
-static bool pass_over(struct call *call, const struct response_head *head, bool last)
+static bool pass_over(struct call *call, const struct response_head *head, unsigned status, bool last)
 {
     uint64_t delay_ms;
-    if (call->primary && head->status >= 500 && !call->primary->outlived) {
+    if (call->primary && status >= 500 && !call->primary->outlived) {
         call->primary->hedge = NULL;
         drop_answer(call, head, last);
         end(call);
@@ -444,15 +464,41 @@ static void finish(struct call *call)
         end(call->primary);
 }
 
+/* What grpc-status in a head or in trailers says of the endpoint. False: it isn't there. */
+static bool learn_grpc(struct call *call, const struct fields *fields, unsigned *status)
+{
+    const struct field *field = fields_get(fields, FIELD_GRPC_STATUS);
+    if (!field)
+        return false;
+    enum grpc_status grpc = grpc_status_parse(field->value);
+    *status = grpc_status_to_http(grpc);
+    call_learn(call, *status, grpc_status_name(grpc).data, 0);
+    return true;
+}
+
+/* Returns the status that the answer counts as. Of a gRPC call that is known with its trailers; an answer of another kind,
+ * somebody's on the way, counts as what it is. */
+static unsigned learn(struct call *call, const struct response_head *head, bool last)
+{
+    unsigned status = head->status;
+    bool asks = status == 503 || status == 429; /* for time, perhaps */
+    if (call->grpc && learn_grpc(call, &head->fields, &status))
+        return status;
+    if (call->grpc && status == 200 && !last) {
+        call->headed = call->cluster->worker->loop.now;
+        call->unjudged = true;
+        return status;
+    }
+    call_learn(call, status, NULL,
+               asks ? retry_after_ms(&head->fields, call->cluster->worker->loop.wall_ns) : 0);
+    return status;
+}
+
 static void on_head(void *owner, struct response_head *head, bool last)
 {
     struct call *call = owner;
-    bool asks = head->status == 503 || head->status == 429; /* for time, perhaps */
-    call_observe(call, head->status < 500 ? OUTCOME_ANSWERED : OUTCOME_FAILED, head->status);
-    if (call->breaking)
-        call_judge(call, head->status, NULL,
-                   asks ? retry_after_ms(&head->fields, call->cluster->worker->loop.wall_ns) : 0);
-    if (call->retrying && pass_over(call, head, last))
+    unsigned status = learn(call, head, last);
+    if (call->retrying && pass_over(call, head, status, last))
         return;
     call->answered = true;
     clear_try_timers(call);
@@ -466,6 +512,8 @@ static void on_head(void *owner, struct response_head *head, bool last)
 static void on_body(void *owner, const char *data, size_t length, bool last)
 {
     struct call *call = owner;
+    if (last && call->unjudged) /* without a status it is UNKNOWN to the caller */
+        call_learn(call, grpc_status_to_http(GRPC_UNKNOWN), "no grpc-status", 0);
     if (last)
         finish(call);
     call->events->on_body(call->owner, data, length, last);
@@ -474,6 +522,9 @@ static void on_body(void *owner, const char *data, size_t length, bool last)
 static void on_trailers(void *owner, const struct fields *trailers)
 {
     struct call *call = owner;
+    unsigned status;
+    if (call->unjudged)
+        learn_grpc(call, trailers, &status);
     call->events->on_trailers(call->owner, trailers);
 }
 
@@ -504,12 +555,15 @@ static bool race(struct call *call)
 static void broke_off(struct call *call, enum call_failure failure, const char *detail, unsigned on)
 {
     log_warning("upstream %s: %s: %s", call->cluster->settings->name, call->endpoint->text, detail);
+    bool judged = call->answered && !call->unjudged;
+    call->unjudged = false;
     call_observe(call, OUTCOME_FAILED, 0);
+    if (!judged)
+        call_judge(call, 0, detail, 0);
     if (call->answered) {
         call_fail(call, failure, detail);
         return;
     }
-    call_judge(call, 0, detail, 0);
     call_let_go(call);
     call_try_failed(call, failure, detail, on);
 }

@@ -24,6 +24,7 @@ enum call_failure {
     CALL_CLOSED,      /* the connection was closed instead of, or in the middle of, an answer */
     CALL_MALFORMED,   /* the answer isn't HTTP */
     CALL_TIMEOUT,
+    CALL_DEADLINE,  /* the caller's own time is over */
     CALL_TOO_LARGE, /* the request's head doesn't fit */
 };
 
@@ -85,12 +86,16 @@ struct call {
     bool try_timed; /* `try_end` is set */
     bool hedge_set; /* `hedge_at` is set */
     bool outlived;  /* its own try is over, the second one goes on */
+    bool grpc;      /* what came of it is told by grpc-status, */
+    bool unjudged;  /* which is awaited in the trailers */
+    bool callers;   /* the total time is the caller's, not the upstream's */
     /* From here on: set when it is used, and not before. */
     struct choice choice;
     struct timer total;
     struct timer again, try_end, hedge_at;
     uint64_t began;       /* ns: the present try */
     uint64_t asked;       /* ns: the last of the request that was sent, by the present try */
+    uint64_t headed;      /* ns: the answer's head, while it is `unjudged` */
     struct waiter waiter; /* in the queue, if `queued` */
     struct timer pause;   /* until a full backlog is tried again, if `paused` */
     uint64_t pause_end;   /* ms: the connect time-out of a full backlog */
@@ -103,6 +108,8 @@ struct call_order {
     bool body, chunked;              /* the request has a body; of a length that isn't known */
     uint64_t key;                    /* cluster_key(), 0 if there is none */
     const struct breaking *breaking; /* instead of the cluster's; NULL: that one */
+    uint64_t deadline;               /* the caller's, ms of the loop's clock; 0: none */
+    bool grpc;                       /* answers are judged by their grpc-status */
 };
 
 /* Begins. on_ready, on_head or on_failed follow, on_failed possibly before it returns: false then. */

@@ -9,8 +9,11 @@ extern const struct client_events call_client_events;
 /* What came of the present try, and after how long; `status` 0: there was no answer. For those who watch endpoints. */
 void call_observe(struct call *call, enum outcome outcome, unsigned status);
 
-/* The same for the breaker; `retry_after_ms`: that the answer asks for. */
+/* The same for the breaker; `detail` is said of a failure instead of its status, or NULL; `retry_after_ms`: that the answer asks for. */
 void call_judge(struct call *call, unsigned status, const char *detail, uint64_t retry_after_ms);
+
+/* Both, of an answer. */
+void call_learn(struct call *call, unsigned status, const char *detail, uint64_t retry_after_ms);
 
 /* The present try's connection is the pool's again, or gone: there may be one for who waits. */
 void call_let_go(struct call *call);

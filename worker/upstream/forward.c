@@ -163,6 +163,8 @@ static struct claims claims_of(struct request *request)
     };
     if (claims.settings->via)
         claims.left_out |= BIT(VIA);
+    if (request->grpc) /* it goes on less what was spent */
+        claims.left_out |= BIT(GRPC_TIMEOUT);
     if (claims.trusted)
         trusted_claims(request, &claims);
     else

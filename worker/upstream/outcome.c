@@ -31,12 +31,22 @@ void call_observe(struct call *call, enum outcome outcome, unsigned status)
     struct observation observation = {
         .outcome = outcome,
         .status = status,
-        .latency_ns = call->answered ? 0 : call->cluster->worker->loop.now - call->asked,
-        .broke_off = call->answered,
+        .latency_ns = call->unjudged   ? call->headed - call->asked
+                      : call->answered ? 0
+                                       : call->cluster->worker->loop.now - call->asked,
+        .broke_off = call->answered && !call->unjudged,
     };
     endpoint_observe(call->endpoint, &observation);
     if (outcome == OUTCOME_ANSWERED)
         learn(call, observation.latency_ns);
+}
+
+/* A failure of a gRPC call is to breakers and outliers what a proxy would have answered with: see grpc_status_to_http(). */
+void call_learn(struct call *call, unsigned status, const char *detail, uint64_t retry_after)
+{
+    call_observe(call, status < 500 ? OUTCOME_ANSWERED : OUTCOME_FAILED, status);
+    call_judge(call, status, detail, retry_after);
+    call->unjudged = false;
 }
 
 void call_judge(struct call *call, unsigned status, const char *detail, uint64_t retry_after)

@@ -3,6 +3,7 @@
 
 #include "shared/base/clock.h"
 #include "shared/shm/upstreams.h"
+#include "worker/codec/grpc.h"
 #include "worker/upstream/breaking.h"
 #include "worker/upstream/call.h"
 
@@ -32,11 +33,27 @@ static unsigned compile_methods(const struct retry_settings *retry, struct error
     return methods;
 }
 
+static unsigned compile_grpc(const struct retry_settings *retry, struct errors *errors)
+{
+    unsigned statuses = 0;
+    for (unsigned i = 0; i < retry->grpc.count; i++) {
+        enum grpc_status status;
+        if (!grpc_status_of_name(str_of(retry->grpc.items[i]), &status) || status == GRPC_OK)
+            errors_add(errors, retry->origin,
+                       "retry.grpc[%u]: \"%s\" is no failure of gRPC (write unavailable, "
+                       "resource_exhausted, aborted …)",
+                       i, retry->grpc.items[i]);
+        else
+            statuses |= 1u << status;
+    }
+    return statuses;
+}
+
 const struct retrying *retry_compile(const struct upstream_settings *upstream, struct arena *arena,
                                      struct errors *errors)
 {
     const struct retry_settings *retry = &upstream->retry;
-    unsigned methods = compile_methods(retry, errors);
+    unsigned methods = compile_methods(retry, errors), grpc = compile_grpc(retry, errors);
     if (retry->attempts <= 1 && !retry->per_try && !upstream->hedge)
         return NULL;
     struct retrying *retrying = arena_zalloc(arena, sizeof *retrying);
@@ -44,6 +61,7 @@ const struct retrying *retry_compile(const struct upstream_settings *upstream, s
         .attempts = (unsigned)retry->attempts,
         .on = retry->on_bits,
         .methods = methods,
+        .grpc = grpc,
         .statuses = retry->statuses,
         .per_try = (uint64_t)retry->per_try,
         .base = (uint64_t)retry->backoff.base,
@@ -135,8 +153,8 @@ static bool may_go(struct call *call, uint64_t least_ms, uint64_t *delay_ms)
     *delay_ms = back_off(call);
     if (*delay_ms < least_ms)
         *delay_ms = least_ms;
-    uint64_t total = (uint64_t)call->cluster->settings->timeout.total;
-    if (total && loop->now_ms + *delay_ms >= call->total.deadline)
+    uint64_t end = call->total.deadline;
+    if (end && loop->now_ms + *delay_ms >= end)
         return false;
     return retry_take_budget(call);
 }
@@ -156,17 +174,43 @@ bool retry_failure(struct call *call, unsigned on, uint64_t *delay_ms)
     return may_go(call, 0, delay_ms);
 }
 
+static bool wants_status(const struct call *call, const struct response_head *head)
+{
+    const struct retrying *retrying = call->retrying;
+    for (unsigned i = 0; i < retrying->statuses.count; i++)
+        if (retrying->statuses.items[i] == (int64_t)head->status)
+            return takes_method(call);
+    return false;
+}
+
+/* What a server says in the head alone it says before it has done anything for the caller (gRFC A6), or such calls may be
+ * done twice: whoever names the status here says so. The method is always POST. */
+static bool wants_grpc(const struct call *call, const struct response_head *head)
+{
+    const struct field *field = fields_get(&head->fields, FIELD_GRPC_STATUS);
+    return call->grpc && field && call->retrying->grpc >> grpc_status_parse(field->value) & 1;
+}
+
+/* grpc-retry-pushback-ms (gRFC A6). What is no such number, a negative one too, asks not to try again. */
+static uint64_t pushback(const struct fields *fields)
+{
+    const struct field *field = fields_find(fields, STR("grpc-retry-pushback-ms"));
+    uint64_t ms = 0;
+    return field && !str_to_u64(field->value, UINT32_MAX, &ms) ? UINT64_MAX : ms;
+}
+
 bool retry_answer(struct call *call, const struct response_head *head, uint64_t *delay_ms)
 {
     const struct retrying *retrying = call->retrying;
-    bool wanted = false;
-    if (!retrying || call->primary || !takes_method(call))
+    uint64_t asked;
+    if (!retrying || call->primary)
         return false;
-    for (unsigned i = 0; i < retrying->statuses.count; i++)
-        wanted = wanted || retrying->statuses.items[i] == (int64_t)head->status;
-    if (!wanted)
+    if (wants_grpc(call, head))
+        asked = pushback(&head->fields);
+    else if (wants_status(call, head))
+        asked = retry_after_ms(&head->fields, call->cluster->worker->loop.wall_ns);
+    else
         return false;
-    uint64_t asked = retry_after_ms(&head->fields, call->cluster->worker->loop.wall_ns);
     return asked <= retrying->retry_after && may_go(call, asked, delay_ms);
 }
 

@@ -12,6 +12,7 @@ struct retrying {
     unsigned attempts;
     unsigned on;      /* RETRY_… */
     unsigned methods; /* a bit for each enum method */
+    unsigned grpc;    /* a bit for each enum grpc_status */
     struct conf_numbers statuses;
     uint64_t per_try, base, cap, retry_after; /* ms */
     struct budget_rules budget;
