@@ -123,8 +123,7 @@ static enum state keep(struct chunked *chunked, unsigned char c, enum state next
     return next;
 }
 
-/* Fields that mean something before the body, or to this connection only (RFC 9110, section 6.5.1). */
-static bool is_forbidden(struct str name)
+bool chunked_trailer_forbidden(struct str name)
 {
     static const char *const names[] = {
         "Age",
@@ -198,8 +197,8 @@ static enum state on_name(struct chunked *chunked, unsigned char c)
     if (c != ':')
         return broken(chunked, "a trailer field's name is malformed");
     struct str name = {chunked->trailers + chunked->line, (size_t)(chunked->trailer - chunked->line)};
-    return is_forbidden(name) ? broken(chunked, "a field is not allowed among the trailers")
-                              : keep(chunked, c, VALUE);
+    return chunked_trailer_forbidden(name) ? broken(chunked, "a field is not allowed among the trailers")
+                                           : keep(chunked, c, VALUE);
 }
 
 static enum state on_value(struct chunked *chunked, unsigned char c)

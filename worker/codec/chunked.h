@@ -46,4 +46,7 @@ struct str chunked_trailers(const struct chunked *chunked);
 
 const char *chunked_error(const struct chunked *chunked);
 
+/* Whether a field means something before the body, or to this connection only (RFC 9110, section 6.5.1): not among trailers. */
+bool chunked_trailer_forbidden(struct str name);
+
 #endif

@@ -54,9 +54,11 @@ struct http_service {
     const struct exchange_events *events;
     void *owner; /* the events' */
     struct list connections;
-    struct list leaving; /* those of them that wait to be handed over (http1_handoff): idle ones */
-    unsigned connection_count;
-    struct deferred *leave; /* due when one came to wait there. NULL: none is handed over */
+    struct list leaving;           /* those of them that wait to be handed over (http1_handoff): idle ones */
+    struct list http2_connections; /* those that speak HTTP/2, which aren't in either */
+    bool http2_draining;           /* their clients are told to go */
+    unsigned connection_count;     /* of all versions */
+    struct deferred *leave;        /* due when one came to wait there. NULL: none is handed over */
     /* A connection is gone: there may be room again, or an end. */
     void (*on_closed)(struct http_service *service, const struct admission *admission);
     struct arena *arenas[64]; /* idle ones, for the next exchanges */
@@ -71,6 +73,7 @@ struct http_service {
     uint64_t max_body;     /* 0: none */
     uint32_t max_requests; /* on a connection; 0: no limit */
     uint64_t least_rate, least_rate_window;
+    uint32_t http2_streams, http2_window, http2_connection_window; /* settings `http2` */
 };
 
 struct tls_peer;

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "worker/http/http1_server_state.h"
+#include "worker/http/http2_server.h"
 
 enum {
     LINGER_MS = 2000,       /* how long a client that is refused may go on sending */
@@ -218,6 +219,27 @@ static bool await_more(struct http1_server *server, size_t length)
     return server->phase == PHASE_HEAD;
 }
 
+/* The client speaks HTTP/2 (RFC 9113, section 3.3): the connection goes to http2_server.c with all that came on it. */
+static void become_http2(struct http1_server *server, const char *data, size_t length)
+{
+    struct http_service *service = server->service;
+    struct admission admission = server->admission;
+    struct address peer = server->peer;
+    const void *listener = server->exchange.listener;
+    struct tls *tls;
+    int fd = connection_release(&server->connection, &tls);
+    if (http2_server_take(service, fd, tls, &peer, listener, &admission, (struct str){data, length}))
+        return;
+    service->connection_count--;
+    if (service->on_closed)
+        service->on_closed(service, &admission);
+}
+
+static bool is_preface(const struct http1_server *server, struct str head)
+{
+    return server->requests == 0 && str_eq(head, STR(HTTP2_PREFACE_HEAD));
+}
+
 /* Returns what it took of the bytes. */
 static size_t read_head(struct http1_server *server, const char *data, size_t length)
 {
@@ -234,6 +256,10 @@ static size_t read_head(struct http1_server *server, const char *data, size_t le
     switch (
         head_find_end(&server->scan, data, length < service->max_head ? length : service->max_head, &end)) {
     case HEAD_WHOLE:
+        if (is_preface(server, (struct str){data, end})) {
+            become_http2(server, data, length);
+            return skipped + length;
+        }
         dispatch(server, data, end, end < length);
         return skipped + end;
     case HEAD_MALFORMED:

@@ -7,8 +7,7 @@
 #include "worker/codec/authority.h"
 #include "worker/http/field_line.h"
 
-/* What may stand in a target; the path and the query are judged by codec/uri. No `#`: a fragment isn't sent. */
-static bool target_is_good(struct str target)
+bool target_is_good(struct str target)
 {
     unsigned bad = 0;
     for (size_t i = 0; i < target.length; i++) {

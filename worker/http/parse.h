@@ -37,6 +37,9 @@ bool parse_request(const char *data, size_t length, unsigned lines, struct arena
 bool parse_response(const char *data, size_t length, unsigned lines, enum method method, struct arena *arena,
                     struct response_head *head, struct parse_result *result);
 
+/* What may stand in a target; the path and the query are judged by codec/uri. No `#`: a fragment isn't sent. */
+bool target_is_good(struct str target);
+
 /* The lines of a trailer section, which the chunked decoder has found well-formed, as fields. `request`: of a request. */
 void parse_trailers(struct str lines, bool request, struct arena *arena, struct fields *trailers);
 

@@ -158,25 +158,17 @@ void connection_shutdown(struct connection *connection)
     (void)shutdown(connection->source.fd, SHUT_WR); /* fails only when the peer is gone already */
 }
 
-void connection_close(struct connection *connection, bool reset)
+/* All but the descriptor. The memory goes after the batch. */
+static void let_go(struct connection *connection)
 {
     struct net *net = connection->net;
-    if (connection->closed)
-        return;
-    if (!reset && !connection->blocked)
-        end_session(connection);
     connection->closed = true;
     if (net->out_owner == connection) {
         net->out_owner = NULL;
         net->out_length = 0;
     }
-    if (reset) {
-        struct linger none = {.l_onoff = 1, .l_linger = 0};
-        (void)setsockopt(connection->source.fd, SOL_SOCKET, SO_LINGER, &none, sizeof none);
-    }
     if (!connection->parked)
         loop_remove(net->loop, &connection->source);
-    close(connection->source.fd);
     timer_clear(&net->loop->timers, &connection->timer);
     loop_undefer(&connection->deferred);
     list_remove(&connection->link);
@@ -184,4 +176,28 @@ void connection_close(struct connection *connection, bool reset)
     connection_free_chunks(connection);
     tls_free(&connection->tls);
     loop_free_later(net->loop, connection);
+}
+
+int connection_release(struct connection *connection, struct tls **tls)
+{
+    assert(!connection->closed && !connection->chunks);
+    *tls = connection->tls;
+    connection->tls = NULL;
+    let_go(connection);
+    return connection->source.fd;
+}
+
+void connection_close(struct connection *connection, bool reset)
+{
+    if (connection->closed)
+        return;
+    if (!reset && !connection->blocked)
+        end_session(connection);
+    if (reset) {
+        struct linger none = {.l_onoff = 1, .l_linger = 0};
+        (void)setsockopt(connection->source.fd, SOL_SOCKET, SO_LINGER, &none, sizeof none);
+    }
+    int fd = connection->source.fd;
+    let_go(connection);
+    close(fd);
 }

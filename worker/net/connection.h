@@ -121,6 +121,10 @@ void connection_fail(struct connection *connection, int error);
 /* No more output: FIN after what was sent. */
 void connection_shutdown(struct connection *connection);
 
+/* Gives the socket up to another user, who adopts it in this turn: the descriptor, and its session. What was read of it is
+ * the caller's; the memory goes as by connection_close(). Not while output waits. */
+int connection_release(struct connection *connection, struct tls **tls);
+
 /* Closes at once; what is gathered or kept is lost. The memory (malloc()ed by the user, this its first member) is freed
  * after the batch. `reset`: the peer gets RST, so that it can't take a cut answer for a whole one. */
 void connection_close(struct connection *connection, bool reset);

@@ -38,7 +38,7 @@ static void load_certificate(SSL_CTX *context, const struct certificate_settings
 static int choose_protocol(SSL *ssl, const unsigned char **out, unsigned char *length,
                            const unsigned char *offered, unsigned offered_length, void *context)
 {
-    static const unsigned char protocols[] = "\x08http/1.1";
+    static const unsigned char protocols[] = "\x02h2\x08http/1.1";
     (void)ssl, (void)context;
     unsigned char *chosen;
     if (SSL_select_next_proto(&chosen, length, protocols, sizeof protocols - 1, offered, offered_length) !=

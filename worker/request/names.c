@@ -144,7 +144,14 @@ VALUE(of_target)
 
 VALUE(of_version)
 {
-    return request->head->version == 10 ? STR("HTTP/1.0") : STR("HTTP/1.1");
+    switch (request->head->version) {
+    case 10:
+        return STR("HTTP/1.0");
+    case 20:
+        return STR("HTTP/2");
+    default:
+        return STR("HTTP/1.1");
+    }
 }
 
 VALUE(of_client)

@@ -9,6 +9,7 @@
 #include "shared/base/clock.h"
 #include "worker/http/http1_handoff.h"
 #include "worker/http/http1_server.h"
+#include "worker/http/http2_server.h"
 #include "worker/net/tls_server.h"
 #include "worker/request/site.h"
 #include "worker/upstream/cluster.h"
@@ -196,12 +197,14 @@ static void serve(const struct arrival *arrival, struct tls *tls)
 {
     struct gate *gate = arrival->admission.gate;
     struct http_service *service = &gate->accepting->worker->service;
-    bool good =
-        arrival->admission.refused
-            ? http1_server_refuse(service, arrival->fd, tls, &arrival->peer, gate->router,
-                                  &arrival->admission, 429,
-                                  "this address has as many connections as it may have at a time")
-            : http1_server_open(service, arrival->fd, tls, &arrival->peer, gate->router, &arrival->admission);
+    bool http2 = tls && tls->peer.protocol == TLS_PROTOCOL_HTTP2, good;
+    if (arrival->admission.refused)
+        good = (http2 ? http2_server_refuse : http1_server_refuse)(
+            service, arrival->fd, tls, &arrival->peer, gate->router, &arrival->admission, 429,
+            "this address has as many connections as it may have at a time");
+    else
+        good = (http2 ? http2_server_open : http1_server_open)(service, arrival->fd, tls, &arrival->peer,
+                                                               gate->router, &arrival->admission);
     if (!good)
         failed(gate, &arrival->admission);
 }

@@ -8,6 +8,7 @@
 #include "shared/base/clock.h"
 #include "shared/base/log.h"
 #include "worker/http/http1_server.h"
+#include "worker/http/http2_server.h"
 #include "worker/request/request.h"
 #include "worker/role/override.h"
 #include "worker/upstream/cluster.h"
@@ -50,8 +51,10 @@ static void cut(struct engine *engine, const char *why)
     struct worker *worker = &engine->worker;
     unsigned under_way = handover_end(&engine->handover); /* to a newer worker, which has them now */
     unsigned total = accepting_count(&engine->accepting);
-    unsigned idle = accepting_cut(&engine->accepting) + http1_server_cut(&worker->service);
-    unsigned busy = total - idle;
+    unsigned more = 0; /* requests, beyond one a connection */
+    unsigned idle = accepting_cut(&engine->accepting) + http1_server_cut(&worker->service) +
+                    http2_server_cut(&worker->service, &more);
+    unsigned busy = total - idle + more;
     stat_add(worker->stats, STAT_CUT_CONNECTIONS, idle);
     stat_add(worker->stats, STAT_CUT_REQUESTS, busy);
     if (busy) {
@@ -88,6 +91,7 @@ static void on_drain(struct member *member, uint64_t timeout_ms)
     struct loop *loop = &engine->worker.loop;
     takeover_stop(&engine->takeover);
     handover_begin(&engine->handover);
+    http2_server_drain(&engine->worker.service);
     /* What waits in the queue of a listener that the next generation lacks would be lost with it. */
     accepting_finish(&engine->accepting);
     if (timeout_ms)
@@ -139,9 +143,13 @@ static void init_service(struct worker *worker)
         .max_requests = (uint32_t)client->max_requests,
         .least_rate = (uint64_t)client->least_rate,
         .least_rate_window = (uint64_t)client->least_rate_window,
+        .http2_streams = 128,
+        .http2_window = 65535,
+        .http2_connection_window = 1 << 20,
     };
     list_init(&worker->service.connections);
     list_init(&worker->service.leaving);
+    list_init(&worker->service.http2_connections);
 }
 
 int engine_init(struct engine *engine, struct process *process)
