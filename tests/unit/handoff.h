@@ -35,6 +35,7 @@ struct side {
     struct listener_settings listener;
     void *listeners[1];
     struct router *routers[1];
+    struct tls_server *tls[1];
     struct site site;
     struct arena *arena;
     struct bound bound;
@@ -92,7 +93,7 @@ static inline void open_side(struct side *side, uint32_t slot)
     side->listeners[0] = &side->listener;
     side->settings = (struct settings){
         .max_connections = 100, .client = {.header_timeout = 10000}, .listeners = {side->listeners, 1}};
-    side->site = (struct site){.settings = &side->settings, .routers = side->routers};
+    side->site = (struct site){.settings = &side->settings, .routers = side->routers, .tls = side->tls};
     side->shared.slots = slots;
     worker->shared = &side->shared;
     worker->slot_index = slot;
