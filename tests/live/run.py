@@ -7,7 +7,7 @@ the reason; exits 1 if one failed.
 
 Most tests wait more than they work, so one more runs at a time than there are processors (JOBS in the environment: so
 many); those that measure (@alone) run when no other does. They share nothing but the machine: each has a folder and
-a range of ports of its own. With TIMES in the environment, that file tells how long each took, the longest first.
+a range of ports of its own. One that fails beside others is told, and judged by a second run without them. With TIMES in the environment, that file tells how long each took, the longest first.
 """
 import concurrent.futures
 import glob
@@ -132,6 +132,7 @@ class Runner:
 
     def __init__(self, jobs):
         self.took, self.failed, self.jobs = [], False, jobs
+        self.again = []  # tests that failed beside others
         self.ports = queue.SimpleQueue()  # ranges that no running test has
         each = (PORTS[1] - PORTS[0]) // jobs
         for number in range(jobs):
@@ -140,13 +141,12 @@ class Runner:
     def run(self, tests):
         """As many at a time as there are jobs, then one by one those that must be alone."""
         with concurrent.futures.ThreadPoolExecutor(self.jobs) as pool:
-            for done in [pool.submit(self.run_test, test) for test in tests if not test.alone]:
+            for done in [pool.submit(self.run_test, test, True) for test in tests if not test.alone]:
                 done.result()
-        for test in tests:
-            if test.alone:
-                self.run_test(test)
+        for test in [test for test in tests if test.alone] + self.again:
+            self.run_test(test, False)
 
-    def run_test(self, test):
+    def run_test(self, test, crowded):
         began, ports = time.monotonic(), self.ports.get()
         wrong, possible = supervise(test, ports)
         self.ports.put(ports)
@@ -155,6 +155,9 @@ class Runner:
             said = f"ok {test}"
         elif not possible:
             said = f"note: {test} was not made: {wrong}"
+        elif crowded:
+            said = f"note: {test} failed beside others, and is run again alone:\n    " + wrong.replace("\n", "\n    ")
+            self.again.append(test)
         else:
             said = f"FAILED {test}\n    " + wrong.replace("\n", "\n    ")
             self.failed = True
