@@ -16,6 +16,7 @@
 #include "master/reap.h"
 #include "master/reopen.h"
 #include "master/stop.h"
+#include "master/ticket_keys.h"
 #include "shared/base/clock.h"
 #include "shared/base/log.h"
 #include "shared/base/title.h"
@@ -191,6 +192,13 @@ static void drain_orphans(struct master *master)
         log_notice("%u processes of a killed master were told to drain", orphans);
 }
 
+static void turn_ticket_keys(struct master *master)
+{
+    if (master->crew)
+        ticket_keys_turn(master->shared.tickets,
+                         (uint64_t)master->crew->generation->settings->tls.ticket_lifetime);
+}
+
 static void turn(struct master *master)
 {
     unsigned count;
@@ -207,6 +215,7 @@ static void turn(struct master *master)
     child_kill_overdue(master);
     watchdog_look(master);
     drain_orphans(master);
+    turn_ticket_keys(master);
     keep_full(master);
     reload_advance(master);
     upgrade_advance(master);

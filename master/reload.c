@@ -13,6 +13,7 @@
 #include "master/notify.h"
 #include "master/reopen.h"
 #include "master/resume.h"
+#include "master/ticket_keys.h"
 #include "shared/base/clock.h"
 #include "shared/base/log.h"
 #include "shared/conf/load.h"
@@ -153,6 +154,7 @@ static void prepare(struct master *master, struct generation *generation)
     if (errors->count == 0)
         bind_cells(master, generation, errors);
     if (errors->count == 0) {
+        ticket_keys_turn(master->shared.tickets, (uint64_t)settings->tls.ticket_lifetime);
         files = reload_files(master, settings);
         if (host_raise_files(files, why, sizeof(why)))
             errors_add(errors, settings->origin, "max_connections: %s", why);

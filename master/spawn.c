@@ -115,6 +115,16 @@ failed:
     return -1;
 }
 
+/* The fork has the master's memory: keys stay only with who serves by them. */
+static void forget_keys(const struct master *master, const struct post *post)
+{
+    const struct crew *crews[] = {master->crew, master->reload.crew};
+    const struct generation *own = post->role->inherits & INHERIT_LISTENERS ? post->crew->generation : NULL;
+    for (unsigned i = 0; i < sizeof crews / sizeof crews[0]; i++)
+        if (crews[i] && crews[i]->generation != own)
+            role_generation_kind.wipe_keys(crews[i]->generation);
+}
+
 static void __attribute__((noreturn))
 child_run(struct master *master, const struct post *post, unsigned slot, int channel)
 {
@@ -129,6 +139,7 @@ child_run(struct master *master, const struct post *post, unsigned slot, int cha
     struct channel_message failed = {.verb = CHANNEL_FAILED};
     inherit(&process, master, post);
     master->shared.segment.fd = -1; /* closed with the others; the mapping stays */
+    forget_keys(master, post);
     if (become(master, &process, failed.text, sizeof(failed.text))) {
         channel_send(channel, &failed);
         _exit(1);

@@ -29,6 +29,8 @@ struct generation_kind {
      * nowhere (an API's listeners): then that is reported already, and what it makes is thrown away. */
     const struct site *(*compile)(const struct settings *settings, struct wants *wants, struct arena *arena,
                                   struct errors *errors);
+    /* For a process that doesn't serve with it: no private key of it stays in its memory. */
+    void (*wipe_keys)(const struct generation *generation);
     /* Tells the names that ${…} knows; for the manual. */
     void (*each_name)(void (*tell)(void *context, const char *name, bool argument, const char *help),
                       void *context);

@@ -88,6 +88,12 @@ struct origin conf_origin(struct conf_loader *loader, const char *setting)
     return check_origin(loader, setting, (struct origin){NULL, 0});
 }
 
+struct setting conf_setting(struct conf_loader *loader, const char *setting)
+{
+    return (struct setting){conf_origin(loader, setting),
+                            arena_strdup(loader->arena, place_text(loader->place, setting, loader->scratch))};
+}
+
 struct arena *conf_arena(struct conf_loader *loader)
 {
     return loader->arena;

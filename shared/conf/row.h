@@ -113,6 +113,15 @@ void conf_warn(struct conf_loader *loader, struct origin origin, const char *set
 /* Where a setting of the section that is being checked stands; if it isn't in the file, where the section does. */
 struct origin conf_origin(struct conf_loader *loader, const char *setting);
 
+/* A setting that is looked at again when the whole file is loaded: where it stands, and its name there. */
+struct setting {
+    struct origin origin;
+    const char *path; /* "listeners[0].tls.ciphers" */
+};
+
+/* One of the section that is being checked, in the generation's arena. */
+struct setting conf_setting(struct conf_loader *loader, const char *setting);
+
 /* The generation's arena: what a check derives lives there. */
 struct arena *conf_arena(struct conf_loader *loader);
 

@@ -156,6 +156,7 @@ static const struct row rows[] = {
       .help = "how endpoints that are names are looked up"),
     S(ROW_GROUP, shed, .section = &shed_section,
       .help = "when a worker is overloaded, and refuses requests of routes that are less important"),
+    S(ROW_GROUP, tls, .section = &tls_node_section, .help = "what holds for TLS on all listeners"),
     S(ROW_LIST, listeners, .section = &listener_section, .help = "the addresses that are listened on"),
     S(ROW_MAP, upstreams, .section = &upstream_section, .help = "the services behind, by name"),
     S(ROW_GROUP, defaults, .section = &defaults_section,

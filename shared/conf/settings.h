@@ -74,16 +74,51 @@ enum via { VIA_10, VIA_11, VIA_20 }; /* the version that a message was received 
 /* Of a listener: whether the PROXY protocol's header comes first. */
 enum proxy_accept { PROXY_ACCEPT_OFF, PROXY_ACCEPT_ON, PROXY_ACCEPT_TRUSTED };
 
+/* Whether clients are to show a certificate. */
+enum client_certificates {
+    CLIENT_CERTIFICATES_OFF,
+    CLIENT_CERTIFICATES_OPTIONAL,
+    CLIENT_CERTIFICATES_REQUIRED
+};
+
+struct client_certificate_settings {
+    struct origin origin;
+    int mode;             /* enum client_certificates */
+    const char *ca, *crl; /* PEM files, or NULL */
+    int64_t depth;        /* authorities between a client's certificate and the one of `ca` that is trusted */
+    struct setting ca_at, crl_at;
+};
+
 /* Whom a listener is, by TLS. */
 struct certificate_settings {
     struct origin origin;
-    const char *cert, *key; /* PEM files */
+    const char *cert;                                        /* a PEM file */
+    const char *key;                                         /* likewise, "file:PATH", or "env:NAME" */
+    struct conf_strings names;                               /* for which it is used; none: those in it */
+    const char *staple;                                      /* a DER file; NULL: none */
+    struct client_certificate_settings *client_certificates; /* NULL: the listener's */
+    struct setting cert_at, key_at, names_at, staple_at;
 };
+
+enum tls_version { TLS_VERSION_1_2, TLS_VERSION_1_3 };
 
 struct tls_settings {
     struct origin origin;
-    struct conf_list certificates; /* struct certificate_settings */
-    int64_t handshake_timeout;     /* ms */
+    struct conf_list certificates;    /* struct certificate_settings */
+    int64_t handshake_timeout;        /* ms */
+    int min_version, max_version;     /* enum tls_version */
+    struct conf_strings ciphers;      /* of TLS 1.2 */
+    struct conf_strings ciphersuites; /* of TLS 1.3 */
+    struct conf_strings curves;
+    bool tickets;
+    struct client_certificate_settings client_certificates;
+    struct setting at, ciphers_at, ciphersuites_at, curves_at;
+};
+
+/* Of TLS on all listeners. */
+struct tls_node_settings {
+    struct origin origin;
+    int64_t ticket_lifetime; /* ms */
 };
 
 struct listener_settings {
@@ -383,6 +418,7 @@ struct settings {
     struct forwarded_settings forwarded;
     struct resolver_settings resolver;
     struct shed_settings shed;
+    struct tls_node_settings tls;
     struct conf_list listeners; /* struct listener_settings */
     struct conf_list upstreams; /* struct upstream_settings */
     struct conf_list apis;      /* struct api_settings */

@@ -10,6 +10,7 @@
 #include "shared/shm/segment.h"
 #include "shared/shm/slots.h"
 #include "shared/shm/stats.h"
+#include "shared/shm/tickets.h"
 #include "shared/shm/wake.h"
 
 struct snapshot;
@@ -24,6 +25,7 @@ struct shared {
     struct pairs *limits, *quotas;
     struct concurrency *concurrency;
     struct overrides *overrides;
+    struct tickets *tickets;
 };
 
 /* The segment with all its zones and the eventfds. 0, or -1 and `*why` in `arena`. Master, once. */

@@ -1,5 +1,8 @@
 /* tls_server: TLS on a listener: its certificates and what it lets clients choose, compiled from the settings when a
  * generation is loaded, by who may read the keys; workers inherit it.
+ *
+ * What a client gets follows from the name that it asks for, before anything else is decided, also whether a session of
+ * old may be gone on with: so that nobody comes to a name by the rules of another one.
  */
 #ifndef NET_TLS_SERVER_H
 #define NET_TLS_SERVER_H
@@ -8,14 +11,36 @@
 
 #include "shared/base/error.h"
 #include "shared/conf/settings.h"
+#include "worker/net/tls_identity.h"
 
 struct tls_server;
+struct tickets;
 
 /* Of one listener. What isn't memory is given back with the arena. NULL, and errors with the file and line of what is wrong. */
 struct tls_server *tls_server_new(const struct tls_settings *settings, struct arena *arena,
                                   struct errors *errors);
 
+/* From here on sessions can be gone on with for `lifetime_ms`, if the settings want that. A worker's, before the first
+ * connection: until then, no ticket is given. */
+void tls_server_open_tickets(struct tls_server *server, const struct tickets *tickets, int64_t lifetime_ms);
+
 /* A session that waits for a client's hello; the caller's. NULL: no memory. */
 SSL *tls_server_session(const struct tls_server *server);
+
+/* The name that the session's client asked for, as it came; empty: none. It lives as long as the session. */
+struct str tls_server_asked(const SSL *ssl);
+
+/* Whether a request for `host` (without a port) may come on the session's connection: the name has the same rules for client
+ * certificates as the one that was asked for at the handshake (RFC 9110, section 7.4). */
+bool tls_server_may_ask(const struct tls_server *server, const void *rules, struct str host);
+
+/* What tls_server_may_ask() wants to know of a session; it lives as long as the server. */
+const void *tls_server_rules(const SSL *ssl);
+
+/* For the status: its certificates. After tls_server_wipe() their keys are gone, what is told of them is there still. */
+const struct tls_identity *tls_server_identities(const struct tls_server *server, unsigned *count);
+
+/* For a process that serves nobody: no key stays in its memory. */
+void tls_server_wipe(struct tls_server *server);
 
 #endif
