@@ -177,7 +177,14 @@ static void on_end(struct http2_stream *stream)
 static void on_sent(struct http2_stream *stream)
 {
     struct http2_exchange *exchange = http2_exchange_of(stream);
-    exchange->server->service->events->on_sent(&exchange->exchange);
+    struct http2_server *server = exchange->server;
+    server->service->events->on_sent(&exchange->exchange);
+    /* Also when both sides have ended it: it was malformed all the same (RFC 9113, section 8.1.1). */
+    if (exchange->malformed && exchange->closed)
+        nghttp2_submit_rst_stream(server->session.library, NGHTTP2_FLAG_NONE, stream->id,
+                                  NGHTTP2_PROTOCOL_ERROR);
+    if (exchange->malformed)
+        http2_session_settle_later(&server->session);
     /* The answer is whole; what the client still sends is not wanted (RFC 9113, section 8.1). */
     http2_exchange_end(exchange, exchange->malformed ? NGHTTP2_PROTOCOL_ERROR : NGHTTP2_NO_ERROR);
 }

@@ -165,6 +165,18 @@ void fields_write(const struct fields *fields, uint64_t leave_out, struct buf *o
     }
 }
 
+struct str version_text(unsigned version)
+{
+    switch (version) {
+    case 10:
+        return STR("HTTP/1.0");
+    case 20:
+        return STR("HTTP/2");
+    default:
+        return STR("HTTP/1.1");
+    }
+}
+
 struct str status_reason(unsigned status)
 {
     static const struct str reasons[600] = {

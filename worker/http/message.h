@@ -128,6 +128,9 @@ static inline bool field_forwards(const struct field *field)
  * that ends with CRLF. */
 void fields_write(const struct fields *fields, uint64_t leave_out, struct buf *out);
 
+/* A version's name, for logs: 10, 11, 20 as of a head. */
+struct str version_text(unsigned version);
+
 /* The standard reason phrase, "Unknown" for a status without one. */
 struct str status_reason(unsigned status);
 

@@ -53,8 +53,9 @@ static void what_was_asked(struct request *request, struct buf *out)
     buf_json(out, head->authority);
     BUF_LITERAL(out, "\",\"target\":\"");
     buf_json(out, head->target);
-    buf_str_add(out, head->version == 10 ? STR("\",\"version\":\"HTTP/1.0\"")
-                                         : STR("\",\"version\":\"HTTP/1.1\""));
+    BUF_LITERAL(out, "\",\"version\":\"");
+    buf_str_add(out, version_text(request->head->version));
+    buf_char(out, '"');
 }
 
 static void what_came_of_it(struct request *request, struct buf *out)

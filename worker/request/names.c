@@ -144,14 +144,7 @@ VALUE(of_target)
 
 VALUE(of_version)
 {
-    switch (request->head->version) {
-    case 10:
-        return STR("HTTP/1.0");
-    case 20:
-        return STR("HTTP/2");
-    default:
-        return STR("HTTP/1.1");
-    }
+    return version_text(request->head->version);
 }
 
 VALUE(of_client)
