@@ -7,11 +7,12 @@
 extern const struct section resolver_section; /* settings_resolver.c */
 extern const struct section shed_section;     /* settings_process.c */
 extern const struct section state_section, log_section, admin_section,
-    client_section;                                                               /* settings_process.c */
-extern const struct section forwarded_section;                                    /* settings_forwarded.c */
-extern const struct section listener_section;                                     /* settings_listener.c */
-extern const struct section tls_section, tls_node_section;                        /* settings_tls.c */
-extern const struct section upstream_section;                                     /* settings_upstream.c */
+    client_section;                                        /* settings_process.c */
+extern const struct section forwarded_section;             /* settings_forwarded.c */
+extern const struct section listener_section;              /* settings_listener.c */
+extern const struct section tls_section, tls_node_section; /* settings_tls.c */
+extern const struct section upstream_section;              /* settings_upstream.c */
+extern const struct section upstream_tls_section;          /* settings_upstream_tls.c */
 extern const struct section health_section, ejection_section, slow_start_section; /* settings_health.c */
 extern const struct section breaker_section;                                      /* settings_breaker.c */
 extern const struct section retry_section, hedge_section, adaptive_section;       /* settings_retry.c */

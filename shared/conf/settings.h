@@ -321,13 +321,27 @@ struct adaptive_settings {
     double jitter; /* of that, added by chance */
 };
 
+/* To the endpoints of an upstream. */
+struct upstream_tls_settings {
+    struct origin origin;
+    bool enabled;
+    bool verify;
+    const char *ca;               /* a PEM file; NULL: the system's */
+    const char *name;             /* NULL: each endpoint's own */
+    const char *cert, *key;       /* PEM files; NULL: none is shown */
+    int min_version, max_version; /* 0: TLS 1.2, 1: TLS 1.3 */
+    struct conf_strings ciphers;  /* none: OpenSSL's choice */
+    bool resume;
+};
+
 struct upstream_settings {
     struct origin origin;
     const char *name;
-    struct conf_list endpoints; /* struct endpoint_settings */
-    int balance;                /* enum balance */
-    struct hash_settings *hash; /* with BALANCE_HASH, else NULL */
-    int proxy_protocol;         /* the version that is sent; 0: none */
+    struct conf_list endpoints;        /* struct endpoint_settings */
+    int balance;                       /* enum balance */
+    struct hash_settings *hash;        /* with BALANCE_HASH, else NULL */
+    int proxy_protocol;                /* the version that is sent; 0: none */
+    struct upstream_tls_settings *tls; /* NULL: plain */
     struct timeout_settings timeout;
     struct pool_settings keepalive;
     int64_t max_connections;      /* in use, an endpoint and worker; 0: no limit */

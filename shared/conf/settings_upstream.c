@@ -188,6 +188,22 @@ static void check_twice(struct conf_loader *loader, const struct upstream_settin
     }
 }
 
+/* Whom an endpoint must show to be has to be known. */
+static void check_tls(struct conf_loader *loader, struct upstream_settings *upstream)
+{
+    if (upstream->tls && !upstream->tls->enabled)
+        upstream->tls = NULL;
+    if (!upstream->tls || !upstream->tls->verify || upstream->tls->name)
+        return;
+    for (unsigned i = 0; i < upstream->endpoints.count; i++) {
+        const struct endpoint_settings *endpoint = upstream->endpoints.items[i];
+        if (endpoint->srv || (endpoint->address.length && endpoint->address.any.sa_family == AF_UNIX))
+            conf_error(loader, upstream->tls->origin, "tls",
+                       "the name in the certificate of \"%s\" can't be known from that (add tls.name)",
+                       endpoint->text);
+    }
+}
+
 static void upstream_check(struct conf_loader *loader, void *structure)
 {
     struct upstream_settings *upstream = structure;
@@ -205,6 +221,7 @@ static void upstream_check(struct conf_loader *loader, void *structure)
                    "is the upstream itself (write another one)");
     if (upstream->proxy_protocol)
         upstream->keepalive.idle = 0; /* one client's connection is never another's */
+    check_tls(loader, upstream);
     check_twice(loader, upstream);
 }
 
@@ -224,6 +241,8 @@ static const struct row upstream_rows[] = {
         ROW_WORD, proxy_protocol, .fallback = "off", .words = proxy_words,
         .help = "send a header of the PROXY protocol first, which names the client; a connection is then one "
                 "client's, and is not kept for other requests (keepalive has no effect)"),
+    UPSTREAM(ROW_OPTIONAL, tls, .section = &upstream_tls_section,
+             .help = "TLS (https) to the endpoints: true, or how"),
     UPSTREAM(ROW_GROUP, timeout, .section = &timeout_section, .help = "how long the service may take"),
     UPSTREAM(ROW_GROUP, keepalive, .section = &pool_section,
              .help = "connections that are kept for the next request"),

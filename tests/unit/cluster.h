@@ -62,7 +62,8 @@ static inline void cluster_open(void)
     static void *items[] = {&upstream};
     settings = (struct settings){.upstreams = {items, 1}};
     upstream.name = "u";
-    site = (struct site){.settings = &settings};
+    static struct tls_client *plain[1];
+    site = (struct site){.settings = &settings, .upstream_tls = plain};
     wants = (struct wants){.arena = arena};
     site.balancing = balancing_compile(&settings, &wants, arena, &errors);
     generation.cells = arena_array(arena, wants.count, sizeof *generation.cells);

@@ -250,14 +250,17 @@ static void on_eof(struct connection *connection)
     struct http1_client *client = client_of(connection);
     if (connection->stopped)
         return; /* the end is found when reading starts again */
-    if (client->phase == PHASE_BODY && client->framing == FRAMING_EOF) {
+    if (client->phase == PHASE_BODY && client->framing == FRAMING_EOF && !connection->cut) {
         void *owner = client->owner;
         const struct client_events *events = client->events;
         end_exchange(client);
         events->on_body(owner, NULL, 0, true);
         return;
     }
-    if (unused(client))
+    if (client->phase == PHASE_BODY && client->framing == FRAMING_EOF)
+        fail(client, CLIENT_CLOSED,
+             "it closed the connection without TLS's close_notify: the answer may be cut");
+    else if (unused(client))
         fail(client, CLIENT_CLOSED_UNUSED, "it closed the connection as it was taken");
     else
         fail(client, CLIENT_CLOSED,
@@ -268,12 +271,13 @@ static void on_eof(struct connection *connection)
 static void on_error(struct connection *connection, int error)
 {
     struct http1_client *client = client_of(connection);
+    const char *why = connection_error(connection, error);
     if (client->phase == PHASE_CONNECTING)
-        fail(client, CLIENT_CONNECT, strerror(error));
+        fail(client, CLIENT_CONNECT, why);
     else if (unused(client))
-        fail(client, CLIENT_CLOSED_UNUSED, strerror(error));
+        fail(client, CLIENT_CLOSED_UNUSED, why);
     else
-        fail(client, CLIENT_CLOSED, strerror(error));
+        fail(client, CLIENT_CLOSED, why);
 }
 
 static void on_connected(struct connection *connection)
@@ -316,7 +320,9 @@ static void on_timeout(struct connection *connection)
         close_client(client);
         return;
     case PHASE_CONNECTING:
-        fail(client, CLIENT_CONNECT_TIMEOUT, "no connection within the connect time-out");
+        fail(client, CLIENT_CONNECT_TIMEOUT,
+             connection->securing ? "its TLS handshake wasn't done within the connect time-out"
+                                  : "no connection within the connect time-out");
         return;
     case PHASE_REQUEST:
     case PHASE_HEAD:
@@ -343,7 +349,8 @@ static const struct connection_events connection_events = {
 
 /* --- for the owner --- */
 
-struct http1_client *http1_client_open(struct net *net, const struct address *address, void *pool,
+struct http1_client *http1_client_open(struct net *net, const struct address *address,
+                                       const struct tls_target *tls, void *pool,
                                        const struct client_pool_events *pool_events, void *owner,
                                        const struct client_events *events,
                                        const struct client_timeouts *timeouts)
@@ -351,7 +358,7 @@ struct http1_client *http1_client_open(struct net *net, const struct address *ad
     struct http1_client *client = malloc(sizeof *client);
     if (!client)
         return NULL;
-    if (connection_open(&client->connection, net, address, &connection_events) < 0) {
+    if (connection_open(&client->connection, net, address, tls, &connection_events) < 0) {
         int saved = errno;
         free(client);
         errno = saved;

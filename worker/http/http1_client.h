@@ -53,8 +53,9 @@ struct client_use {
     uint32_t exchanges; /* begun on it */
 };
 
-/* A new connection, connecting, in use by `owner`; NULL with errno when it failed at once. */
-struct http1_client *http1_client_open(struct net *net, const struct address *address, void *pool,
+/* A new connection, connecting, in use by `owner`; with TLS, or `tls` NULL. NULL with errno when it failed at once. */
+struct http1_client *http1_client_open(struct net *net, const struct address *address,
+                                       const struct tls_target *tls, void *pool,
                                        const struct client_pool_events *pool_events, void *owner,
                                        const struct client_events *events,
                                        const struct client_timeouts *timeouts);

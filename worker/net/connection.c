@@ -8,8 +8,46 @@
 #include <unistd.h>
 
 #include "worker/net/connection_state.h"
+#include "worker/net/tls_client.h"
 
 /* --- events --- */
+
+/* Goes on with the handshake: with what came to net->wire. */
+static void secure(struct connection *connection, size_t length)
+{
+    enum tls_result result = tls_handshake(connection->tls, connection->net->wire, length);
+    connection_send_sealed(connection);
+    if (result == TLS_FAILED) {
+        connection->events->on_error(connection, EPROTO);
+    } else if (result == TLS_DONE && !connection->error) {
+        connection->connecting = connection->securing = false;
+        connection_look_ahead(connection);
+        connection->events->on_connected(connection);
+    }
+}
+
+static void begin_to_secure(struct connection *connection)
+{
+    connection->securing = true;
+    loop_change(connection->net->loop, &connection->source, connection_watched);
+    tls_gather_front(connection->tls);
+    secure(connection, 0);
+}
+
+static void secure_more(struct connection *connection, uint32_t events)
+{
+    if (events & EPOLLOUT && connection->blocked)
+        connection_send_kept(connection);
+    if (!(events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) || connection->error)
+        return;
+    ssize_t n = recv(connection->source.fd, connection->net->wire, NET_READ, 0);
+    if (n > 0)
+        secure(connection, (size_t)n);
+    else if (n == 0)
+        connection->events->on_error(connection, EPROTO);
+    else if (errno != EAGAIN && errno != EINTR)
+        connection->events->on_error(connection, errno);
+}
 
 static void connected(struct connection *connection)
 {
@@ -19,6 +57,10 @@ static void connected(struct connection *connection)
         error = errno;
     if (error) {
         connection->events->on_error(connection, error);
+        return;
+    }
+    if (connection->tls) {
+        begin_to_secure(connection);
         return;
     }
     connection->connecting = false;
@@ -35,7 +77,10 @@ void connection_on_event(struct source *source, uint32_t events)
     struct connection *connection = CONTAINER_OF(source, struct connection, source);
     struct net *net = connection->net;
     if (connection->connecting) {
-        connected(connection);
+        if (connection->securing)
+            secure_more(connection, events);
+        else
+            connected(connection);
         net_flush(net);
         return;
     }
@@ -88,6 +133,7 @@ static void init(struct connection *connection, struct net *net, int fd, struct 
     connection->held_length = 0;
     connection->error = 0;
     connection->sent = 0;
+    connection->securing = false;
     connection->connecting = connection->stopped = connection->blocked = connection->eof = false;
     connection->closed = connection->handing = connection->parked = connection->broken = false;
     connection->ended = connection->cut = false;
@@ -109,7 +155,7 @@ int connection_adopt(struct connection *connection, struct net *net, int fd, str
 }
 
 int connection_open(struct connection *connection, struct net *net, const struct address *address,
-                    const struct connection_events *events)
+                    const struct tls_target *tls, const struct connection_events *events)
 {
     int fd = socket(address->any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0)
@@ -119,11 +165,12 @@ int connection_open(struct connection *connection, struct net *net, const struct
         (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
     if (connect(fd, &address->any, address->length) < 0 && errno != EINPROGRESS)
         goto failed;
-    init(connection, net, fd, NULL, events);
+    init(connection, net, fd, tls ? tls_client_session(tls, net) : NULL, events);
     /* Also when it is connected already (UNIX sockets): one way for both, told by the loop. */
     connection->connecting = true;
     if (loop_add(net->loop, &connection->source, EPOLLOUT) == 0)
         return 0;
+    tls_free(&connection->tls);
 failed:;
     int saved = errno;
     close(fd);

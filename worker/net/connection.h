@@ -16,6 +16,7 @@
 struct connection;
 struct connection_chunk;
 struct tls;
+struct tls_target;
 
 struct connection_events {
     bool reads_on; /* when sending fails: what the peer said before is read first, then on_error */
@@ -48,7 +49,8 @@ struct connection {
     struct connection_chunk **chunks_end;
     uint64_t sent; /* bytes that the socket took, since it was opened; of TLS, encrypted ones */
     bool connecting : 1;
-    bool stopped : 1; /* no data wanted */
+    bool securing : 1; /* and there is a connection already: TLS's handshake goes on */
+    bool stopped : 1;  /* no data wanted */
     bool blocked : 1;
     bool eof : 1;
     bool closed : 1;
@@ -64,9 +66,10 @@ struct connection {
 int connection_adopt(struct connection *connection, struct net *net, int fd, struct tls *tls,
                      const struct connection_events *events);
 
-/* Opens a socket to `address`; on_connected or on_error follows. 0, or -1 with errno when it failed at once. */
+/* Opens a socket to `address`, and a TLS session on it (`tls` NULL: none); on_connected, when both are done, or on_error
+ * follows. 0, or -1 with errno when it failed at once. */
 int connection_open(struct connection *connection, struct net *net, const struct address *address,
-                    const struct connection_events *events);
+                    const struct tls_target *tls, const struct connection_events *events);
 
 /* Queues bytes for sending. They are copied or sent before it returns. */
 void connection_send(struct connection *connection, const char *data, size_t length);

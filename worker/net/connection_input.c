@@ -79,7 +79,11 @@ static ssize_t open_wire(struct connection *connection, char *into, size_t lengt
     enum tls_result result = tls_open(tls, connection->net->wire, length, into, &opened);
     connection_send_sealed(connection);
     connection->ended |= result == TLS_DONE;
-    if (result == TLS_FAILED || (connection->blocked && tls->replies > REPLIES_MAX))
+    if (result != TLS_FAILED && connection->blocked && tls->replies > REPLIES_MAX) {
+        tls->why = "it asks for more than it takes";
+        result = TLS_FAILED;
+    }
+    if (result == TLS_FAILED)
         connection_fail(connection, EPROTO);
     if (opened || connection->ended)
         return (ssize_t)opened;
@@ -194,9 +198,11 @@ void connection_run_deferred(struct deferred *deferred)
         size_t length = connection->held_length;
         memcpy(net->in, connection->held, length);
         hand_over(connection, net->in, length);
-    } else if (connection->tls && connection->tls->ahead && !connection->stopped) {
-        connection_read_more(connection);
     }
+    if (connection->closed || connection->stopped)
+        return;
+    if (connection->tls && connection->tls->ahead && !connection->error)
+        connection_read_more(connection);
     if (connection->closed || connection->stopped)
         return;
     end_if_ended(connection);

@@ -55,7 +55,7 @@ void connection_park(struct connection *connection)
 /* An answer that the peer gave before it closed may still be in the socket: it is read before the error is told. */
 static void send_failed(struct connection *connection, int error)
 {
-    if (!connection->events->reads_on) {
+    if (!connection->events->reads_on || connection->connecting) {
         connection_fail(connection, error);
         return;
     }
@@ -73,7 +73,7 @@ static void block(struct connection *connection)
         return;
     connection->blocked = true;
     loop_change(connection->net->loop, &connection->source, connection->source.events | EPOLLOUT);
-    if (connection->events->on_blocked)
+    if (connection->events->on_blocked && !connection->connecting)
         connection->events->on_blocked(connection);
 }
 
@@ -241,6 +241,6 @@ void connection_send_kept(struct connection *connection)
     if (connection->tls)
         connection->tls->replies = 0;
     loop_change(connection->net->loop, &connection->source, connection->source.events & ~(uint32_t)EPOLLOUT);
-    if (connection->events->on_drained)
+    if (connection->events->on_drained && !connection->connecting)
         connection->events->on_drained(connection);
 }

@@ -13,6 +13,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "worker/net/tls_words.h"
+
 /* --- OpenSSL's view of the net --- */
 
 static int bio_read(BIO *bio, char *into, size_t size, size_t *taken)
@@ -84,8 +86,8 @@ void tls_free(struct tls **tls)
         return;
     *tls = NULL;
     SSL_free(gone->ssl);
+    free(gone->front);
     free(gone->ahead);
-    free(gone->why);
     free((char *)gone->peer.server_name);
     free(gone);
 }
@@ -94,47 +96,7 @@ void tls_free(struct tls **tls)
 
 const char *tls_why(const struct tls *tls)
 {
-    return tls->why ? tls->why : "it failed";
-}
-
-static char *copy_text(const char *text)
-{
-    char *copy = strdup(text);
-    if (!copy)
-        abort();
-    return copy;
-}
-
-/* Of the oldest entry in OpenSSL's queue: what came first led to the rest. */
-static void remember_why(struct tls *tls)
-{
-    static const struct {
-        int reason;
-        const char *text;
-    } words[] = {
-        {SSL_R_WRONG_VERSION_NUMBER, "what came is not TLS"},
-        {SSL_R_HTTP_REQUEST, "a plain HTTP request came"},
-        {SSL_R_UNSUPPORTED_PROTOCOL, "the peer offers no version of TLS that is allowed here"},
-        {SSL_R_NO_SHARED_CIPHER, "the peer offers no cipher that is allowed here"},
-        {SSL_R_DECRYPTION_FAILED_OR_BAD_RECORD_MAC, "a record that came was forged, or damaged"},
-        {SSL_R_UNEXPECTED_EOF_WHILE_READING, "it was closed in the middle"},
-    };
-    unsigned long code = ERR_peek_error();
-    int reason = ERR_GET_REASON(code);
-    const char *text = code ? ERR_reason_error_string(code) : NULL;
-    char alert[96];
-    if (tls->why)
-        return;
-    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
-        if (ERR_GET_LIB(code) == ERR_LIB_SSL && words[i].reason == reason)
-            text = words[i].text;
-    if (ERR_GET_LIB(code) == ERR_LIB_SSL && reason >= SSL_AD_REASON_OFFSET &&
-        reason < SSL_AD_REASON_OFFSET + 256) {
-        snprintf(alert, sizeof alert, "the peer gave it up with the alert \"%s\"",
-                 SSL_alert_desc_string_long(reason - SSL_AD_REASON_OFFSET));
-        text = alert;
-    }
-    tls->why = copy_text(text ? text : "the protocol was violated");
+    return tls->why ? tls->why : "it was closed within the handshake";
 }
 
 /* What an operation of OpenSSL that didn't succeed means. */
@@ -146,7 +108,8 @@ static enum tls_result judge(struct tls *tls, int returned)
     case SSL_ERROR_ZERO_RETURN:
         return TLS_DONE;
     default:
-        remember_why(tls);
+        if (!tls->why)
+            tls->why = tls_words(tls->ssl);
         ERR_clear_error();
         return TLS_FAILED;
     }
@@ -165,15 +128,42 @@ static enum tls_protocol chosen_protocol(const SSL *ssl)
     return str_eq(protocol, STR("http/1.1")) ? TLS_PROTOCOL_HTTP1 : TLS_PROTOCOL_NONE;
 }
 
-static void keep_ahead(struct tls *tls, struct str rest)
+static char *copy_text(const char *text)
 {
-    if (!rest.length)
-        return;
-    tls->ahead = malloc(rest.length);
-    if (!tls->ahead)
+    char *copy = strdup(text);
+    if (!copy)
         abort();
-    memcpy(tls->ahead, rest.data, rest.length);
-    tls->ahead_length = rest.length;
+    return copy;
+}
+
+static char *copy_bytes(struct str bytes)
+{
+    char *copy = malloc(bytes.length);
+    if (!copy)
+        abort();
+    memcpy(copy, bytes.data, bytes.length);
+    return copy;
+}
+
+void tls_set_front(struct tls *tls, struct str bytes)
+{
+    if (!bytes.length)
+        return;
+    tls->front = copy_bytes(bytes);
+    tls->front_length = bytes.length;
+}
+
+void tls_gather_front(struct tls *tls)
+{
+    struct net *net = tls->net;
+    if (!tls->front)
+        return;
+    memcpy(net->sealed + net->sealed_length, tls->front, tls->front_length);
+    net->sealed_length += tls->front_length;
+    tls->overhead += tls->front_length;
+    free(tls->front);
+    tls->front = NULL;
+    tls->front_length = 0;
 }
 
 enum tls_result tls_handshake(struct tls *tls, const char *data, size_t length)
@@ -191,7 +181,10 @@ enum tls_result tls_handshake(struct tls *tls, const char *data, size_t length)
                                   .cipher = SSL_get_cipher_name(tls->ssl),
                                   .server_name = name ? copy_text(name) : NULL,
                                   .protocol = chosen_protocol(tls->ssl)};
-    keep_ahead(tls, net->unread);
+    if (net->unread.length) {
+        tls->ahead = copy_bytes(net->unread);
+        tls->ahead_length = net->unread.length;
+    }
     return TLS_DONE;
 }
 

@@ -23,9 +23,11 @@ struct tls_peer {
 struct tls {
     struct net *net;
     SSL *ssl;
+    char *front; /* what is sent before the handshake begins; NULL: nothing */
+    size_t front_length;
     char *ahead; /* what came with the end of the handshake, and isn't understood yet; NULL: nothing */
     size_t ahead_length;
-    char *why;         /* why it failed */
+    const char *why;   /* why it failed, in words; NULL: it didn't */
     uint64_t overhead; /* bytes that were gathered beyond those that were given */
     uint32_t replies;  /* of them by reading, since the peer took everything */
     struct tls_peer peer;
@@ -34,6 +36,12 @@ struct tls {
 /* Takes `ssl` over, which is set up for its side. */
 struct tls *tls_new(struct net *net, SSL *ssl);
 void tls_free(struct tls **tls);
+
+/* Bytes that are sent in front of all that is TLS's. */
+void tls_set_front(struct tls *tls, struct str bytes);
+
+/* Gathers them, before the handshake begins. */
+void tls_gather_front(struct tls *tls);
 
 enum tls_result {
     TLS_GOES_ON,
@@ -54,7 +62,7 @@ bool tls_seal(struct tls *tls, const char *data, size_t length);
 /* Gathers the last that is sent: close_notify (RFC 8446, section 6.1). */
 void tls_end(struct tls *tls);
 
-/* In words. */
+/* Of a session that failed, or whose connection ended within the handshake: constant text that calls the peer "it". */
 const char *tls_why(const struct tls *tls);
 
 #endif

@@ -144,7 +144,7 @@ static void read_more(struct handshake *handshake)
         return;
     }
     if (n == 0)
-        refuse(handshake, handshake->begun ? "it was closed within the handshake" : NULL);
+        refuse(handshake, handshake->begun ? tls_why(handshake->tls) : NULL);
     else if (is_plain(handshake, handshake->accept->net->wire))
         plain(handshake);
     else {

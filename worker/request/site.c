@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "worker/net/tls_client.h"
 #include "worker/net/tls_server.h"
 #include "worker/request/request.h"
 
@@ -284,6 +285,19 @@ static void compile_tls(struct site_compiler *compiler)
     }
 }
 
+static void compile_upstream_tls(struct site_compiler *compiler)
+{
+    const struct conf_list *upstreams = &compiler->settings->upstreams;
+    struct site *site = compiler->site;
+    site->upstream_tls = arena_array(compiler->arena, upstreams->count, sizeof *site->upstream_tls);
+    for (unsigned i = 0; i < upstreams->count; i++) {
+        const struct upstream_settings *upstream = upstreams->items[i];
+        if (upstream->tls)
+            site->upstream_tls[i] =
+                tls_client_new(upstream->tls, 1u << TLS_PROTOCOL_HTTP1, compiler->arena, compiler->errors);
+    }
+}
+
 /* The admin socket has one route, whose content answers every path. */
 static struct router *admin_router(struct site_compiler *compiler, const struct policy *admin)
 {
@@ -331,6 +345,7 @@ const struct site *site_compile(const struct settings *settings, const struct po
     site->defaults = compile_chain(&compiler, NULL, levels, settings->defaults.origin);
     compile_routes(&compiler);
     compile_tls(&compiler);
+    compile_upstream_tls(&compiler);
     site->admin = admin_router(&compiler, admin);
     return errors->count ? NULL : site;
 }

@@ -20,6 +20,7 @@ struct chain {
 };
 
 struct balancing;
+struct tls_client;
 struct tls_server;
 
 struct site {
@@ -27,6 +28,7 @@ struct site {
     const struct balancing *balancing; /* by the upstream's index: compiled by upstream/balance.c */
     struct router **routers;           /* by the listener's index in the settings */
     struct tls_server **tls;           /* likewise; NULL: the listener is plain */
+    struct tls_client **upstream_tls;  /* by the upstream's index; NULL: it is plain */
     struct router *admin;              /* of the admin socket */
     const struct chain *defaults;
     const struct network *trusted;

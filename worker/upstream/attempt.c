@@ -6,6 +6,7 @@
 #include "shared/base/log.h"
 #include "worker/codec/proxy_protocol.h"
 #include "worker/upstream/call_state.h"
+#include "worker/upstream/endpoint_tls.h"
 #include "worker/upstream/hedge.h"
 
 enum { PAUSE_MS = 10, PAUSE_SHIFTS = 3 }; /* 10, 20, 40, 80, 80 … ms */
@@ -23,7 +24,7 @@ void attempt_not_connected(struct call *call, enum call_failure failure, const c
     call_let_go(call);
 }
 
-/* Before the first head of a connection, which has no second one then: see upstream_check(). */
+/* In front of what is sent on a connection first: its TLS, or its one head. It has no second one: see upstream_check(). */
 static void write_proxy_header(const struct call *call, struct buf *out)
 {
     int version = call->cluster->settings->proxy_protocol;
@@ -53,7 +54,8 @@ static void send_body(struct call *call)
 bool attempt_send(struct call *call)
 {
     struct buf head = http1_client_reserve(call->client);
-    write_proxy_header(call, &head);
+    if (!call->cluster->tls)
+        write_proxy_header(call, &head);
     if (!call->events->write_head(call->owner, call->endpoint, &head) || head.overflow) {
         http1_client_abandon(call->client);
         call_fail(call, CALL_TOO_LARGE, "the request's head is too large to send on");
@@ -73,9 +75,15 @@ bool attempt_send(struct call *call)
 static struct http1_client *open_client(struct call *call, struct endpoint *endpoint)
 {
     struct worker *worker = call->cluster->worker;
+    struct tls_target target;
+    char front[PROXY_PROTOCOL_MAX];
+    struct buf before = buf_on(front, sizeof front);
+    if (call->cluster->tls)
+        write_proxy_header(call, &before);
+    const struct tls_target *tls = endpoint_tls_target(endpoint, buf_str(&before), &target);
     for (;;) {
         struct http1_client *client =
-            http1_client_open(&worker->net, endpoint->address, endpoint, &endpoint_pool_events, call,
+            http1_client_open(&worker->net, endpoint->address, tls, endpoint, &endpoint_pool_events, call,
                               &call_client_events, &call->cluster->timeouts);
         if (client) {
             stat_add(worker->stats, STAT_UPSTREAM_CONNECTIONS, 1);

@@ -8,6 +8,7 @@
 #include "worker/request/site.h"
 #include "worker/upstream/balance.h"
 #include "worker/upstream/eject.h"
+#include "worker/upstream/endpoint_tls.h"
 #include "worker/upstream/health.h"
 #include "worker/upstream/places.h"
 
@@ -371,6 +372,7 @@ static void open_names(struct cluster *cluster, struct arena *arena)
 void endpoint_reset(struct endpoint *endpoint)
 {
     struct cluster *cluster = endpoint->cluster;
+    endpoint_tls_forget(endpoint);
     endpoint->spared_until = 0;
     /* Workers that start together don't all begin with the same endpoint. */
     endpoint->current = (int64_t)random_below(&cluster->worker->random, endpoint->weight * SHARE_ONE + 1);
@@ -393,7 +395,7 @@ static void open_endpoint(struct endpoint *endpoint, struct cluster *cluster,
 
 static void open_cluster(struct cluster *cluster, struct worker *worker,
                          const struct upstream_settings *settings, const struct balancing *balancing,
-                         struct arena *arena)
+                         const struct tls_client *tls, struct arena *arena)
 {
     const struct queue_settings *queue = settings->queue;
     unsigned count = upstream_places(settings), at = 0;
@@ -402,6 +404,7 @@ static void open_cluster(struct cluster *cluster, struct worker *worker,
         .settings = settings,
         .balancer = balancers[settings->balance],
         .balancing = balancing,
+        .tls = tls,
         .key = balancing->key,
         .breaking = balancing->breaking,
         .retrying = balancing->retrying,
@@ -418,6 +421,8 @@ static void open_cluster(struct cluster *cluster, struct worker *worker,
     for (unsigned i = 0; i < settings->endpoints.count; i++)
         for (unsigned j = 0; j < endpoint_places(settings->endpoints.items[i]); j++)
             open_endpoint(&cluster->endpoints[at++], cluster, settings->endpoints.items[i]);
+    for (unsigned i = 0; i < count; i++)
+        endpoint_tls_open(&cluster->endpoints[i], arena);
     if (cluster->balancer->open)
         cluster->balancer->open(cluster, arena);
     cluster_weigh(cluster);
@@ -434,7 +439,8 @@ void clusters_open(struct worker *worker, struct arena *arena)
     worker->named = NULL;
     worker->clusters = arena_array(arena, upstreams->count, sizeof *worker->clusters);
     for (unsigned i = 0; i < upstreams->count; i++) {
-        open_cluster(&worker->clusters[i], worker, upstreams->items[i], &worker->site->balancing[i], arena);
+        open_cluster(&worker->clusters[i], worker, upstreams->items[i], &worker->site->balancing[i],
+                     worker->site->upstream_tls[i], arena);
         open_cells(&worker->clusters[i], &zones);
         open_names(&worker->clusters[i], arena);
     }
@@ -444,7 +450,9 @@ void clusters_close(struct worker *worker)
 {
     for (unsigned i = 0; i < worker->site->settings->upstreams.count; i++) {
         struct cluster *cluster = &worker->clusters[i];
-        for (unsigned j = 0; j < cluster->count; j++)
+        for (unsigned j = 0; j < cluster->count; j++) {
             endpoint_close_idle(&cluster->endpoints[j]);
+            endpoint_tls_forget(&cluster->endpoints[j]);
+        }
     }
 }

@@ -17,6 +17,8 @@ struct cluster;
 struct cluster_name;
 struct hash_point;
 struct probe;
+struct ssl_session_st;
+struct tls_client;
 struct retrying;
 struct upstream_cell;
 
@@ -44,6 +46,8 @@ struct endpoint {
     const _Atomic uint64_t *ejection;
     uint64_t spared_until;     /* ms: too many others are ejected; not asked for again before */
     const struct probe *probe; /* in the keeper; NULL: it isn't probed */
+    const char *tls_name;      /* endpoint_tls.c: whom it must show to be; NULL: tls.name, or anybody */
+    struct ssl_session_st *tls_session; /* that the next connection goes on with; NULL: none */
 };
 
 enum {
@@ -56,10 +60,11 @@ struct cluster {
     const struct upstream_settings *settings;
     const struct balancer *balancer;
     const struct balancing *balancing;
-    unsigned cell_index;         /* in the zone of upstreams, */
-    struct upstream_cell *cell;  /* where the node keeps what it knows of it */
-    _Atomic uint32_t *in_flight; /* this worker's calls in progress there, those in the queue too */
-    const struct expr *key;      /* what calls should bring the hash of; NULL: nothing */
+    const struct tls_client *tls; /* NULL: it is plain */
+    unsigned cell_index;          /* in the zone of upstreams, */
+    struct upstream_cell *cell;   /* where the node keeps what it knows of it */
+    _Atomic uint32_t *in_flight;  /* this worker's calls in progress there, those in the queue too */
+    const struct expr *key;       /* what calls should bring the hash of; NULL: nothing */
     struct endpoint *endpoints;
     unsigned count;
     unsigned tries;             /* endpoints that a call tries at most */

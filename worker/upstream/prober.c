@@ -13,6 +13,7 @@
 #include "shared/base/log.h"
 #include "worker/codec/proxy_protocol.h"
 #include "worker/request/site.h"
+#include "worker/upstream/endpoint_tls.h"
 #include "worker/upstream/forward.h"
 #include "worker/upstream/health.h"
 #include "worker/upstream/spread.h"
@@ -155,6 +156,13 @@ static void judge_body(struct probe *probe)
     finish(probe, found ? NULL : "its body doesn't have the text that is wanted");
 }
 
+/* It is for nobody. */
+static void write_proxy_header(const struct cluster *cluster, struct buf *out)
+{
+    if (cluster->settings->proxy_protocol)
+        proxy_protocol_write((enum proxy_protocol)cluster->settings->proxy_protocol, NULL, NULL, out);
+}
+
 static void on_connected(void *owner)
 {
     struct probe *probe = owner;
@@ -166,8 +174,8 @@ static void on_connected(void *owner)
     }
     struct str method = str_of(health_methods[settings->method]);
     struct buf head = http1_client_reserve(probe->client);
-    if (cluster->settings->proxy_protocol)
-        proxy_protocol_write((enum proxy_protocol)cluster->settings->proxy_protocol, NULL, NULL, &head);
+    if (!cluster->tls)
+        write_proxy_header(cluster, &head);
     forward_line(&head, method, str_of(settings->path),
                  settings->host ? str_of(settings->host) : forward_endpoint_host(probe->endpoint));
     BUF_LITERAL(&head, "User-Agent: gatehouse-health\r\nAccept: */*\r\nConnection: close\r\n\r\n");
@@ -298,6 +306,10 @@ static void begin(struct probe *probe)
     const struct address *address = endpoint_address(probe->endpoint);
     uint64_t timeout = (uint64_t)settings->timeout;
     struct client_timeouts timeouts = {2 * timeout + 1000, 2 * timeout + 1000, 2 * timeout + 1000};
+    const struct cluster *cluster = probe->endpoint->cluster;
+    struct tls_target target;
+    char front[PROXY_PROTOCOL_MAX];
+    struct buf before = buf_on(front, sizeof front);
     probe->began = worker->loop.now_ms;
     if (!address) { /* nobody knows where it is: nothing to be said of it */
         set_next(probe);
@@ -307,7 +319,10 @@ static void begin(struct probe *probe)
     set_port(&probe->address, settings->port);
     probe->arena = service_arena_take(&worker->service);
     list_push_back(&worker->background, &probe->background.link);
-    probe->client = http1_client_open(&worker->net, &probe->address, probe, &pool_events, probe,
+    if (cluster->tls)
+        write_proxy_header(cluster, &before);
+    const struct tls_target *tls = endpoint_tls_target(probe->endpoint, buf_str(&before), &target);
+    probe->client = http1_client_open(&worker->net, &probe->address, tls, probe, &pool_events, probe,
                                       &client_events, &timeouts);
     if (probe->client)
         timer_set(&worker->loop.timers, &probe->timer, probe->began + timeout);

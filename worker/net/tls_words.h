@@ -1,0 +1,10 @@
+/* tls_words: why TLS failed, in words. */
+#ifndef NET_TLS_WORDS_H
+#define NET_TLS_WORDS_H
+
+#include <openssl/types.h>
+
+/* Of the failure that OpenSSL has in its queue now, of this session. Constant text that speaks of the peer as "it". */
+const char *tls_words(const SSL *ssl);
+
+#endif
