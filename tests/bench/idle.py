@@ -1,4 +1,4 @@
-"""What an idle keep-alive connection costs in user-space memory.
+"""What an idle connection costs in user-space memory: plain and kept, with TLS, with HTTP/2 over TLS.
 
 Counted is Pss_Anon + Pss_Shmem (and what of it is swapped) of all processes of the server: every page that it wrote,
 in heaps, mappings, stacks and shared memory, once, however many processes share it. Private memory alone would
@@ -14,9 +14,9 @@ import contextlib
 import re
 import resource
 import select
-import socket
 
 from measure import ask, ask_often, tree
+from servers import connect
 
 SPARE = 200   # descriptors that the bench itself needs
 WARM = 200    # requests before the first look
@@ -46,26 +46,62 @@ def written_memory(pid):
 
 
 def closed(socks):
-    """How many of the connections the server has ended: nothing else makes an idle one readable."""
+    """How many of the connections the server has ended."""
     poll = select.poll()
     for sock in socks:
-        poll.register(sock, select.POLLIN)
+        poll.register(sock, select.POLLRDHUP)
     return len(poll.poll(0))
 
 
-def idle_memory(target, path, count):
+def literal(index, text):
+    return bytes((index, len(text))) + text.encode()
+
+
+def ask_stream(sock, path):
+    """The first request on a connection of HTTP/2, its answer, and all that the server says of settings: from then on
+    it is idle. Written for answers that are short, and headers in the encoding that is the plainest."""
+    block = b"\x82\x87" + literal(1, "bench") + literal(4, path)  # GET, https, :authority, :path
+    sock.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(SETTINGS) + frame(HEADERS, END_STREAM | END_HEADERS, 1, block))
+    came, due = sock.makefile("rb"), {"answer", "settings", "acknowledgement"}
+    while due:
+        head = came.read(9)
+        if len(head) < 9:
+            raise RuntimeError("the connection was closed")
+        kind, flags, payload = head[3], head[4], came.read(int.from_bytes(head[:3], "big"))
+        if kind == SETTINGS and flags & ACK:
+            due.discard("acknowledgement")
+        elif kind == SETTINGS:
+            sock.sendall(frame(SETTINGS, ACK))
+            due.discard("settings")
+        elif kind == HEADERS and STATUS_200 not in payload[:4]:
+            raise RuntimeError(f"{path}: not status 200: {payload}")
+        if kind in (DATA, HEADERS) and flags & END_STREAM:
+            due.discard("answer")
+
+
+DATA, HEADERS, SETTINGS = 0, 1, 4
+ACK = END_STREAM = 1
+END_HEADERS = 4
+STATUS_200 = 0x88
+
+
+def frame(kind, flags=0, stream=0, payload=b""):
+    return len(payload).to_bytes(3, "big") + bytes((kind, flags)) + stream.to_bytes(4, "big") + payload
+
+
+def idle_memory(target, path, count, tls=False, protocol="http/1.1"):
     """{bytes: a connection, before: all of it without them}."""
     need_descriptors(count + SPARE)
     pid = target.server.process.pid
-    ask_often(target.port, path, WARM)
+    ask_often(target.port, path, WARM, tls)
     before = written_memory(pid)
     with contextlib.ExitStack() as stack:
         socks = []
         while len(socks) < count:
-            some = [stack.enter_context(socket.create_connection(("127.0.0.1", target.port), 60))
+            some = [stack.enter_context(connect(target.port, tls, protocol, 60))
                     for _ in range(min(AT_ONCE, count - len(socks)))]
             for sock in some:
-                ask(sock, path)
+                (ask_stream if protocol == "h2" else ask)(sock, path)
             socks += some
         grown = written_memory(pid) - before
         ended = closed(socks)

@@ -7,12 +7,11 @@ the times mean nothing. h2load sends in turns of up to 10 ms: the load comes in 
 
 CPU time a request is measured as well: under the same rate all servers sleep as often as their speed allows.
 """
-import math
 import os
 import statistics
 import subprocess
 
-from measure import cpu_seconds, load
+from measure import cpu_seconds, load, percentile
 from servers import OTHER_CPUS, on_cpus
 
 SHARE = 0.7     # of the peak rate
@@ -23,11 +22,6 @@ REACHED = 0.97  # of the wanted rate
 def peak_rate(target, workload, seconds, runs=3):
     """Requests a second that the server answers to as many clients without a pause."""
     return statistics.median(load(target, workload, seconds)["rate"] for _ in range(runs))
-
-
-def percentile(ordered, share):
-    """The smallest value that so large a share is not above."""
-    return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
 
 
 def at_rate(target, workload, rate, seconds):

@@ -1,12 +1,12 @@
 """How it is measured: CPU time of a process tree, load, system calls, instructions."""
+import math
 import os
 import re
 import select
-import socket
 import subprocess
 import time
 
-from servers import OTHER_CPUS, Target, on_cpus
+from servers import OTHER_CPUS, Target, connect, on_cpus
 
 TICK = os.sysconf("SC_CLK_TCK")
 
@@ -57,15 +57,24 @@ def sleeps(pid):
 
 
 def load(target, workload, seconds):
-    """A run of wrk: requests, errors, requests a second, latencies in microseconds."""
+    """A run of wrk, or of h2load where there are streams: requests, errors, requests a second, latencies in
+    microseconds."""
+    return (load_streams if workload.streams else load_connections)(target, workload, seconds)
+
+
+def url(target, workload):
+    return f"http{'s' if workload.tls else ''}://127.0.0.1:{target.port}{workload.path}"
+
+
+def load_connections(target, workload, seconds):
     command = [*on_cpus(OTHER_CPUS), "wrk", "-t1", f"-c{workload.connections}", f"-d{seconds}s", "--latency",
                "--timeout", "10s"]
     if workload.close:
         command += ["-H", "Connection: close"]
     if target.script:
         command += ["-s", target.script]
-    done = subprocess.run([*command, f"http://127.0.0.1:{target.port}{workload.path}"], stdin=subprocess.DEVNULL,
-                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    done = subprocess.run([*command, url(target, workload)], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, text=True, check=False)
     text = done.stdout
     requests = re.search(r"(\d+) requests in", text)
     if done.returncode != 0 or not requests:
@@ -80,6 +89,53 @@ def load(target, workload, seconds):
         "p50": microseconds(re.search(r"50% +([\d.]+\w+)", text).group(1)),
         "p99": microseconds(re.search(r"99% +([\d.]+\w+)", text).group(1)),
     }
+
+
+def fetch_stream(target, workload):
+    """One request by HTTP/2, whose answer must be good."""
+    done = subprocess.run(["nghttp", "-v", *said_of(target), url(target, workload)], stdin=subprocess.DEVNULL,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+    if b":status: 200" not in done.stdout or target.body and b"grpc-status: 0" not in done.stdout:
+        raise RuntimeError(f"{target.name}: wrong answer for {workload.path}: {done.stdout.decode(errors='replace')}")
+
+
+def said_of(target):
+    """The words for h2load and nghttp that make a request a call of gRPC."""
+    return ["-d", target.body, *(word for field in GRPC for word in ("-H", field))] if target.body else []
+
+
+GRPC = ("content-type: application/grpc", "te: trailers")
+
+
+def load_streams(target, workload, seconds):
+    """What is still under way when the time is over is neither answered nor an error."""
+    log = os.path.join(target.server.folder, "streams")
+    command = [*on_cpus(OTHER_CPUS), "h2load", "-t1", f"-c{workload.connections}", f"-m{workload.streams}", f"-D{seconds}",
+               f"--log-file={log}"]
+    done = subprocess.run([*command, *said_of(target), url(target, workload)], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, text=True, check=False)
+    counts = re.search(r"(\d+) succeeded, (\d+) failed, (\d+) errored, (\d+) timeout", done.stdout)
+    if done.returncode != 0 or not counts:
+        raise RuntimeError("h2load: " + done.stdout)
+    with open(log, encoding="ascii") as file:
+        answers = [[int(field) for field in line.split()[:3]] for line in file]  # start, status, microseconds
+    os.unlink(log)  # it would be appended to
+    if not answers:
+        raise RuntimeError(f"{target.name}: no request was answered: {done.stdout}")
+    times = sorted(time for _, _, time in answers)
+    return {
+        "requests": len(answers),
+        "errors": sum(map(int, counts.groups()[2:])),
+        "bad": sum(status // 100 != 2 for _, status, _ in answers),
+        "rate": len(answers) / seconds,
+        "p50": percentile(times, 0.5),
+        "p99": percentile(times, 0.99),
+    }
+
+
+def percentile(ordered, share):
+    """The smallest value that so large a share is not above."""
+    return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
 
 
 def microseconds(text):
@@ -200,9 +256,9 @@ def ask(sock, path):
         raise RuntimeError(f"{path}: status {status}")
 
 
-def ask_often(port, path, count):
+def ask_often(port, path, count, tls=False):
     """`count` requests on one connection; {} in the path is the number of each."""
-    with socket.create_connection(("127.0.0.1", port), 60) as sock:
+    with connect(port, tls, patience=60) as sock:
         for number in range(count):
             ask(sock, path.format(number))
 

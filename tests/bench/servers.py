@@ -1,8 +1,10 @@
 """What is measured: the gateway, nginx and HAProxy with the same work, and the nginx behind them."""
+import functools
 import os
 import select
 import shutil
 import socket
+import ssl
 import subprocess
 import tempfile
 import time
@@ -38,10 +40,31 @@ def free_port():
             return port
 
 
-def fetch(port, target, host="bench"):
+def connect(port, tls=False, protocol="http/1.1", patience=5):
+    """A connection; by TLS 1.3 with that protocol agreed on."""
+    sock = socket.create_connection(("127.0.0.1", port), patience)
+    if not tls:
+        return sock
+    secured = tls_context(protocol).wrap_socket(sock, server_hostname="bench")
+    if secured.selected_alpn_protocol() != protocol:
+        secured.close()
+        raise OSError(f"{protocol} was not agreed on")
+    return secured
+
+
+@functools.cache
+def tls_context(protocol):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.set_alpn_protocols([protocol])
+    return context
+
+
+def fetch(port, target, host="bench", tls=False):
     """Status and length of the body of one answer; written for the answers that are measured here, which all have
     a Content-Length."""
-    with socket.create_connection(("127.0.0.1", port), 5) as sock:
+    with connect(port, tls) as sock:
         sock.sendall(f"GET {target} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
         data = b""
         while True:
@@ -106,6 +129,7 @@ class Target:
     port: int
     log: str = ""
     script: str = ""  # wrk's, for a load of its own
+    body: str = ""    # a file with what is sent: h2load's, for gRPC
 
 
 NGINX_HEAD = """
@@ -124,31 +148,59 @@ def nginx_head(single=False):
     return NGINX_HEAD.format(user=user, single="master_process off;" if single else "")
 
 
+CALL = "/bench.Echo/Unary"
+MESSAGE = b"\0" + (100).to_bytes(4, "big") + b"x" * 100  # of gRPC, as it is sent and answered
+
+
 class Backend(Server):
-    """nginx that serves files from memory: behind everything that is measured."""
+    """nginx that serves files from memory: behind everything that is measured. A call of gRPC gets one too, whatever it
+    says."""
 
     def __init__(self, folder, cpus):
         super().__init__("backend", folder, cpus)
+        self.grpc = free_port()
 
     def command(self):
         for name, size in SIZES.items():
             self.write(name, "x" * size)
+        os.makedirs(os.path.dirname(self.folder + CALL), exist_ok=True)
+        self.write(CALL[1:], MESSAGE.decode())
         config = self.write("nginx.conf", nginx_head() + f"""
             open_file_cache max=100; default_type text/plain;
-            server {{ listen 127.0.0.1:{self.port} backlog=8192; root {self.folder}; }} }}""")
+            server {{ listen 127.0.0.1:{self.port} backlog=8192; root {self.folder}; }}
+            server {{ listen 127.0.0.1:{self.grpc} http2 backlog=8192; root {self.folder};
+                default_type application/grpc; error_page 405 =200 $uri; add_trailer grpc-status 0; }} }}""")
         return ["nginx", "-p", self.folder, "-c", config]
+
+
+@functools.cache
+def certificate(folder):
+    """Makes one: the paths of the certificate, its key, and both in one file."""
+    cert, key, both = (os.path.join(folder, name) for name in ("cert.pem", "key.pem", "both.pem"))
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+                    "-subj", "/CN=bench", "-addext", "subjectAltName=DNS:bench", "-days", "30", "-keyout", key, "-out", cert],
+                   stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=True)
+    with open(both, "w", encoding="ascii") as file:
+        for path in (cert, key):
+            with open(path, encoding="ascii") as part:
+                file.write(part.read())
+    return cert, key, both
 
 
 KEYS = 1000000  # different ones, each of which holds something for as long as the bench runs
 
-# On a port each. `log` is a file in the server's folder.
+BUFFERS = "proxy_buffer_size 16k; proxy_buffers 8 32k;"  # they hold the largest body
+
+# On a port each: its name, the log (a file in the server's folder), what `listen` has besides, settings.
 NGINX_VARIANTS = (
-    ("nginx", "", ""),
-    ("nginx, limited", "", "limit_req zone=one burst=100000 nodelay;"),
-    ("nginx, keys", "", "limit_req zone=keys burst=1000 nodelay;"),
-    ("nginx, large buffers", "", "proxy_buffer_size 16k; proxy_buffers 8 32k;"),  # they hold the largest body
-    ("nginx, log", "access.log", "access_log access.log combined;"),
-    ("nginx, buffered log", "buffered.log", "access_log buffered.log combined buffer=64k flush=1s;"),
+    ("nginx", "", "", ""),
+    ("nginx, limited", "", "", "limit_req zone=one burst=100000 nodelay;"),
+    ("nginx, keys", "", "", "limit_req zone=keys burst=1000 nodelay;"),
+    ("nginx, large buffers", "", "", BUFFERS),
+    ("nginx, log", "access.log", "", "access_log access.log combined;"),
+    ("nginx, buffered log", "buffered.log", "", "access_log buffered.log combined buffer=64k flush=1s;"),
+    ("nginx, TLS", "", "ssl http2", ""),
+    ("nginx, TLS, large buffers", "", "ssl http2", BUFFERS),
 )
 
 
@@ -157,25 +209,33 @@ class Nginx(Server):
         super().__init__("nginx", folder)
         self.backend = backend
         self.ports = [self.port] + [free_port() for _ in NGINX_VARIANTS[1:]]
+        self.grpc = free_port()
+        self.cert, self.key, _ = certificate(folder)
         self.single = False
         self.zone = "256m"
 
     def targets(self):
-        return [Target(name, self, port, log and os.path.join(self.folder, log))
-                for (name, log, _), port in zip(NGINX_VARIANTS, self.ports)]
+        return [*(Target(name, self, port, log and os.path.join(self.folder, log))
+                  for (name, log, _, _), port in zip(NGINX_VARIANTS, self.ports)), Target("nginx, gRPC", self, self.grpc)]
 
     def command(self):
         servers = "".join("""
-            server { listen 127.0.0.1:%d backlog=8192; %s
+            server { listen 127.0.0.1:%d %s backlog=8192; %s
                 location / { proxy_pass http://backend; proxy_http_version 1.1; proxy_set_header Connection "";
                     proxy_set_header Host $host; proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
-                    proxy_set_header X-Request-Id $request_id; } }""" % (port, settings)
-                          for (_, _, settings), port in zip(NGINX_VARIANTS, self.ports))
+                    proxy_set_header X-Request-Id $request_id; } }""" % (port, listen, settings)
+                          for (_, _, listen, settings), port in zip(NGINX_VARIANTS, self.ports))
+        kept = "keepalive 2048; keepalive_requests 1000000000; keepalive_timeout 1h;"
         config = self.write("nginx.conf", nginx_head(self.single) + f"""
+            ssl_certificate {self.cert}; ssl_certificate_key {self.key}; ssl_protocols TLSv1.3; ssl_session_cache shared:tls:5m;
             limit_req_zone $binary_remote_addr zone=one:1m rate=1000000r/s;
             limit_req_zone $arg_key zone=keys:{self.zone} rate=1r/m;
-            upstream backend {{ server 127.0.0.1:{self.backend}; keepalive 2048; keepalive_requests 1000000000;
-                keepalive_timeout 1h; }} {servers} }}""")
+            upstream backend {{ server 127.0.0.1:{self.backend.port}; {kept} }}
+            upstream grpc {{ server 127.0.0.1:{self.backend.grpc}; {kept} }}
+            {servers}
+            server {{ listen 127.0.0.1:{self.grpc} http2 backlog=8192;
+                location / {{ grpc_pass grpc://grpc; grpc_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
+                    grpc_set_header X-Request-Id $request_id; }} }} }}""")
         return ["nginx", "-p", self.folder, "-c", config]
 
 
@@ -185,26 +245,32 @@ class Haproxy(Server):
     def __init__(self, folder, backend):
         super().__init__("haproxy", folder)
         self.backend, self.logged, self.limited, self.keyed = backend, free_port(), free_port(), free_port()
+        self.tls, self.grpc = free_port(), free_port()
+        _, _, self.both = certificate(folder)
 
     def targets(self):
         return [*super().targets(), Target("haproxy, log", self, self.logged, os.path.join(self.folder, "output")),
-                Target("haproxy, limited", self, self.limited), Target("haproxy, keys", self, self.keyed)]
+                Target("haproxy, limited", self, self.limited), Target("haproxy, keys", self, self.keyed),
+                Target("haproxy, TLS", self, self.tls), Target("haproxy, gRPC", self, self.grpc)]
+
+    def front(self, name, port, bind="", more="", back="back"):
+        return f"""
+            frontend {name}
+                bind 127.0.0.1:{port} backlog 8192 {bind}
+                option forwardfor
+                unique-id-format %[uuid()]
+                unique-id-header X-Request-Id
+                default_backend {back}
+                {more}"""
 
     def command(self):
-        front = """
-            frontend %s
-                bind 127.0.0.1:%d backlog 8192
-                option forwardfor
-                unique-id-format %%[uuid()]
-                unique-id-header X-Request-Id
-                default_backend back
-                %s"""
         config = self.write("haproxy.cfg", f"""
             global
                 nbthread 1
                 maxconn 6000
                 tune.pool-low-fd-ratio 80
                 tune.pool-high-fd-ratio 90
+                ssl-default-bind-options ssl-min-ver TLSv1.3
             defaults
                 mode http
                 timeout connect 5s
@@ -213,30 +279,44 @@ class Haproxy(Server):
                 option http-keep-alive
                 http-reuse always
             backend back
-                server one 127.0.0.1:{self.backend} pool-max-conn -1
-            {front % ("front", self.port, "")}
-            {front % ("logged", self.logged, "log stdout format raw local0")}
+                server one 127.0.0.1:{self.backend.port} pool-max-conn -1
+            backend calls
+                server one 127.0.0.1:{self.backend.grpc} proto h2 pool-max-conn -1
+            {self.front("front", self.port)}
+            {self.front("logged", self.logged, "", "log stdout format raw local0")}
                 option httplog
-            {front % ("limited", self.limited, "stick-table type ip size 1k expire 1h store http_req_rate(10s)")}
+            {self.front("limited", self.limited, "", "stick-table type ip size 1k expire 1h store http_req_rate(10s)")}
                 http-request track-sc0 src
                 http-request deny deny_status 429 if {{ sc_http_req_rate(0) gt 1000000000 }}
-            {front % ("keyed", self.keyed, "stick-table type string len 16 size 1100k expire 1h store http_req_rate(1h)")}
+            {self.front("keyed", self.keyed, "", "stick-table type string len 16 size 1100k expire 1h store http_req_rate(1h)")}
                 http-request track-sc0 url_param(key)
                 http-request deny deny_status 429 if {{ sc_http_req_rate(0) gt 1000 }}
+            {self.front("secured", self.tls, f"ssl crt {self.both} alpn h2,http/1.1")}
+            {self.front("grpc", self.grpc, "proto h2", "", "calls")}
             """.replace("\n            ", "\n"))
         return ["haproxy", "-db", "-f", config]
 
 
 class Gatehouse(Server):
     def __init__(self, folder, backend, name="gatehouse", routes=None, log="", workers=1, upstream="",
-                 policies=""):
+                 policies="", tls=False):
+        """`backend`: the port of what is behind it."""
         super().__init__(name, folder)
         self.backend, self.routes, self.log, self.workers = backend, routes, log, workers
         self.config, self.upstream, self.policies = "", upstream, policies
+        self.secured = free_port() if tls else 0
+        self.pair = certificate(folder)[:2] if tls else ()
         os.chmod(self.folder, 0o755)
 
     def targets(self):
-        return [Target(self.name, self, self.port, self.log and os.path.join(self.folder, self.log))]
+        return [Target(self.name, self, self.secured or self.port, self.log and os.path.join(self.folder, self.log))]
+
+    def listeners(self):
+        yield f'{{ listen = "127.0.0.1:{self.port}"; backlog = 8192; }}'
+        if self.secured:
+            cert, key = self.pair
+            yield f"""{{ listen = "127.0.0.1:{self.secured}"; backlog = 8192; tls = {{ min_version = "TLSv1.3";
+                certificates = ( {{ cert = "{cert}"; key = "{key}"; }} ); }}; }}"""
 
     def command(self):
         if not os.access(GATEHOUSE, os.X_OK):
@@ -248,7 +328,7 @@ class Gatehouse(Server):
             pidfile = "pid"; control = "control"; admin = {{ socket = "admin"; }};
             state = {{ size = "128M"; limits = "32M"; }};
             log = {{ error = "error.log"; {access} }};
-            listeners = ( {{ listen = "127.0.0.1:{self.port}"; backlog = 8192; }} );
+            listeners = ( {", ".join(self.listeners())} );
             upstreams = {{ backend = {{ endpoints = ( "127.0.0.1:{self.backend}" );
                                        keepalive = {{ idle = 2048; idle_timeout = "1h"; }};
                                        {self.upstream} }}; }};
