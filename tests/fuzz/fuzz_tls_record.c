@@ -28,23 +28,23 @@ static bool open_record(const uint8_t *input, size_t length, size_t first, size_
     memcpy(copy, input, length);
     struct tls_opened opened;
     uint64_t before = server.receiving.sequence;
-    enum tls_result result = tls_record_open(&server, copy, first, output, &opened);
-    if (result == TLS_MORE) {
+    enum tls_record_result result = tls_record_open(&server, copy, first, output, &opened);
+    if (result == TLS_RECORD_MORE) {
         CHECK(opened.used == 0 && server.receiving.sequence == before);
         result = tls_record_open(&server, copy, length, output, &opened);
     }
     CHECK(opened.used <= length);
     *used = opened.used;
-    if (result == TLS_DATA)
+    if (result == TLS_RECORD_DATA)
         CHECK(opened.data.data == (const char *)output && opened.data.length > 0 &&
-              opened.data.length <= TLS_RECORD_PLAIN && opened.data.length < opened.used);
+              opened.data.length <= TLS_RECORD_DATA_MAX && opened.data.length < opened.used);
     else
         CHECK(opened.data.length == 0);
-    if (result == TLS_FAILED)
-        CHECK(opened.alert != TLS_CLOSE_NOTIFY);
+    if (result == TLS_RECORD_FAILED)
+        CHECK(opened.alert != TLS_ALERT_CLOSE_NOTIFY);
     free(copy);
     free(output);
-    return result == TLS_DATA || result == TLS_NOTHING;
+    return result == TLS_RECORD_DATA || result == TLS_RECORD_NOTHING;
 }
 
 static void open_raw(const uint8_t *data, size_t size)
@@ -58,10 +58,10 @@ static void open_raw(const uint8_t *data, size_t size)
 
 static void open_sealed(const uint8_t *data, size_t size)
 {
-    static uint8_t record[TLS_RECORD_HEADER + TLS_RECORD_SEALED + TLS_TAG_LENGTH];
+    static uint8_t record[TLS_RECORD_HEADER + TLS_RECORD_SEALED_MAX + TLS_TAG_LENGTH];
     bool more = true;
     while (more && size >= 2) {
-        size_t length = (size_t)(data[0] << 8 | data[1]) % (TLS_RECORD_SEALED + 1);
+        size_t length = (size_t)(data[0] << 8 | data[1]) % (TLS_RECORD_SEALED_MAX + 1);
         data += 2;
         size -= 2;
         if (length > size)
@@ -85,9 +85,9 @@ static void answer(void)
     CHECK(size > 0 && size <= tls_record_sealed(&server, piece.length));
     struct tls_opened opened = {0};
     while (at < size) {
-        enum tls_result result =
+        enum tls_record_result result =
             tls_record_open(&client, out + at, size - at, out + at + TLS_RECORD_HEADER, &opened);
-        CHECK(result == TLS_DATA || result == TLS_NOTHING);
+        CHECK(result == TLS_RECORD_DATA || result == TLS_RECORD_NOTHING);
         at += opened.used;
     }
     CHECK(str_eq(opened.data, piece));

@@ -46,7 +46,7 @@ static void test_rfc8448(void **state)
         "a1 1a f9 f0 55 31 f8 56 ad 47 11 6b 45 a9 50 32 82 04 b4 f4 4b fb 6b 3a 4b 4f 1f 3f cb 63 16 43",
         secrets.server);
     struct tls_record record;
-    assert_true(tls_record_start(&record, tls_keys_suite(0x1301), &secrets, 0, 1, TLS_RECORD_PLAIN));
+    assert_true(tls_record_start(&record, tls_keys_suite(0x1301), &secrets, 0, 1, TLS_RECORD_DATA_MAX));
 
     uint8_t payload[50], input[256], expected[256], out[256];
     for (unsigned i = 0; i < sizeof payload; i++)
@@ -56,7 +56,7 @@ static void test_rfc8448(void **state)
                              " 62 97 4e 1f 5a 62 92 a2 97 70 14 bd 1e 3d ea e6 3a ee bb 21 69 49 15 e4",
                              input);
     struct tls_opened opened;
-    assert_int_equal(tls_record_open(&record, input, length, out, &opened), TLS_DATA);
+    assert_int_equal(tls_record_open(&record, input, length, out, &opened), TLS_RECORD_DATA);
     assert_int_equal(opened.used, length);
     assert_int_equal(opened.data.length, sizeof payload);
     assert_memory_equal(opened.data.data, payload, sizeof payload);
@@ -70,25 +70,29 @@ static void test_rfc8448(void **state)
     assert_memory_equal(out, expected, length);
 
     length = from_hex("17 03 03 00 13 c9 87 27 60 65 56 66 b7 4d 7f f1 15 3e fd 6d b6 d0 b0 e3", input);
-    assert_int_equal(tls_record_open(&record, input, length, out, &opened), TLS_CLOSED);
+    assert_int_equal(tls_record_open(&record, input, length, out, &opened), TLS_RECORD_CLOSED);
     length = from_hex("17 03 03 00 13 b5 8f d6 71 66 eb f5 99 d2 47 20 cf be 7e fa 7a 88 64 a9", expected);
-    assert_int_equal(tls_record_alert(&record, TLS_CLOSE_NOTIFY, out), length);
+    assert_int_equal(tls_record_alert(&record, TLS_ALERT_CLOSE_NOTIFY, out), length);
     assert_memory_equal(out, expected, length);
+    assert_int_equal(tls_record_alert(&record, TLS_ALERT_CLOSE_NOTIFY, out), 0); /* once */
+    assert_int_equal(tls_record_seal(&record, &piece, 1, out), 0);
     tls_record_end(&record);
 }
 
 /* --- what a peer may send --- */
 
 /* What comes of a record with this content, opened in place and elsewhere. */
-static enum tls_result take(struct pair *pair, const void *inner, size_t length, struct tls_opened *opened)
+static enum tls_record_result take(struct pair *pair, const void *inner, size_t length,
+                                   struct tls_opened *opened)
 {
-    static uint8_t record[TLS_RECORD_HEADER + TLS_RECORD_SEALED + 16], elsewhere[TLS_RECORD_SEALED + 16];
+    static uint8_t record[TLS_RECORD_HEADER + TLS_RECORD_SEALED_MAX + 16],
+        elsewhere[TLS_RECORD_SEALED_MAX + 16];
     static bool in_place;
     size_t size = sealer_seal(&pair->client, inner, length, record);
     in_place = !in_place;
-    enum tls_result result = tls_record_open(&pair->server, record, size,
-                                             in_place ? record + TLS_RECORD_HEADER : elsewhere, opened);
-    assert_int_equal(opened->used, size > TLS_RECORD_HEADER + TLS_RECORD_SEALED ? 0 : size);
+    enum tls_record_result result = tls_record_open(
+        &pair->server, record, size, in_place ? record + TLS_RECORD_HEADER : elsewhere, opened);
+    assert_int_equal(opened->used, size > TLS_RECORD_HEADER + TLS_RECORD_SEALED_MAX ? 0 : size);
     return result;
 }
 
@@ -100,15 +104,15 @@ static void test_padding(void **state)
     for (size_t i = 0; i < sizeof suites / sizeof *suites; i++) {
         struct pair pair = pair_of(suites[i]);
         struct tls_opened opened;
-        assert_int_equal(take(&pair, CONTENT("hello\x17"), &opened), TLS_DATA);
+        assert_int_equal(take(&pair, CONTENT("hello\x17"), &opened), TLS_RECORD_DATA);
         assert_str(opened.data, "hello");
-        assert_int_equal(take(&pair, CONTENT("he\0llo\0\x17\0\0\0\0\0"), &opened), TLS_DATA);
+        assert_int_equal(take(&pair, CONTENT("he\0llo\0\x17\0\0\0\0\0"), &opened), TLS_RECORD_DATA);
         assert_int_equal(opened.data.length, 7);
         assert_memory_equal(opened.data.data, "he\0llo\0", 7);
-        assert_int_equal(take(&pair, CONTENT("\x17"), &opened), TLS_NOTHING);
-        assert_int_equal(take(&pair, CONTENT("\x17\0\0\0"), &opened), TLS_NOTHING);
-        assert_int_equal(take(&pair, CONTENT("\0\0\0"), &opened), TLS_FAILED);
-        assert_int_equal(opened.alert, TLS_UNEXPECTED_MESSAGE);
+        assert_int_equal(take(&pair, CONTENT("\x17"), &opened), TLS_RECORD_NOTHING);
+        assert_int_equal(take(&pair, CONTENT("\x17\0\0\0"), &opened), TLS_RECORD_NOTHING);
+        assert_int_equal(take(&pair, CONTENT("\0\0\0"), &opened), TLS_RECORD_FAILED);
+        assert_int_equal(opened.alert, TLS_ALERT_UNEXPECTED_MESSAGE);
         end(&pair);
     }
 }
@@ -116,28 +120,30 @@ static void test_padding(void **state)
 static void test_sizes(void **state)
 {
     (void)state;
-    static uint8_t inner[TLS_RECORD_SEALED + 16];
+    static uint8_t inner[TLS_RECORD_SEALED_MAX + 16];
     struct pair pair = pair_of(0x1301);
     struct tls_opened opened;
-    memset(inner, 'x', TLS_RECORD_PLAIN);
-    inner[TLS_RECORD_PLAIN] = DATA;
-    assert_int_equal(take(&pair, inner, TLS_RECORD_PLAIN + 1, &opened), TLS_DATA);
-    assert_int_equal(opened.data.length, TLS_RECORD_PLAIN);
+    memset(inner, 'x', TLS_RECORD_DATA_MAX);
+    inner[TLS_RECORD_DATA_MAX] = DATA;
+    assert_int_equal(take(&pair, inner, TLS_RECORD_DATA_MAX + 1, &opened), TLS_RECORD_DATA);
+    assert_int_equal(opened.data.length, TLS_RECORD_DATA_MAX);
     end(&pair);
 
     pair = pair_of(0x1301);
-    assert_int_equal(take(&pair, inner, TLS_RECORD_PLAIN + 2, &opened), TLS_FAILED); /* padding counts */
-    assert_int_equal(opened.alert, TLS_RECORD_OVERFLOW);
+    assert_int_equal(take(&pair, inner, TLS_RECORD_DATA_MAX + 2, &opened),
+                     TLS_RECORD_FAILED); /* padding counts */
+    assert_int_equal(opened.alert, TLS_ALERT_RECORD_OVERFLOW);
     end(&pair);
 
     pair = pair_of(0x1301);
-    assert_int_equal(take(&pair, inner, TLS_RECORD_SEALED - TLS_TAG_LENGTH, &opened), TLS_FAILED);
-    assert_int_equal(opened.alert, TLS_RECORD_OVERFLOW);
+    assert_int_equal(take(&pair, inner, TLS_RECORD_SEALED_MAX - TLS_TAG_LENGTH, &opened), TLS_RECORD_FAILED);
+    assert_int_equal(opened.alert, TLS_ALERT_RECORD_OVERFLOW);
     end(&pair);
 
     pair = pair_of(0x1301);
-    assert_int_equal(take(&pair, inner, TLS_RECORD_SEALED - TLS_TAG_LENGTH + 1, &opened), TLS_FAILED);
-    assert_int_equal(opened.alert, TLS_RECORD_OVERFLOW);
+    assert_int_equal(take(&pair, inner, TLS_RECORD_SEALED_MAX - TLS_TAG_LENGTH + 1, &opened),
+                     TLS_RECORD_FAILED);
+    assert_int_equal(opened.alert, TLS_ALERT_RECORD_OVERFLOW);
     end(&pair);
 }
 
@@ -148,23 +154,29 @@ static void test_headers(void **state)
     static const struct {
         uint8_t bytes[TLS_RECORD_HEADER];
         uint8_t length;
-        enum tls_result result;
+        enum tls_record_result result;
         enum tls_alert alert;
     } cases[] = {
-        {{0}, 0, TLS_MORE, 0},
-        {{23}, 1, TLS_MORE, 0},
-        {{23, 3, 3, 0}, 4, TLS_MORE, 0},
-        {{23, 3, 3, 0, 17}, 5, TLS_MORE, 0},
-        {{23, 9, 9, 0, 17}, 5, TLS_MORE, 0},
-        {{23, 3, 3, 0, 0}, 5, TLS_FAILED, TLS_BAD_RECORD_MAC},
-        {{23, 3, 3, 0, 16}, 5, TLS_FAILED, TLS_BAD_RECORD_MAC},
-        {{23, 3, 3, 0x41, 0}, 5, TLS_MORE, 0},
-        {{23, 3, 3, 0x41, 1}, 5, TLS_FAILED, TLS_RECORD_OVERFLOW},
-        {{23, 3, 3, 0xff, 0xff}, 5, TLS_FAILED, TLS_RECORD_OVERFLOW},
-        {{20, 3, 3, 0, 1}, 5, TLS_FAILED, TLS_UNEXPECTED_MESSAGE}, /* change_cipher_spec, too late */
-        {{21, 3, 3, 0, 2}, 5, TLS_FAILED, TLS_UNEXPECTED_MESSAGE}, /* an alert that anybody can make */
-        {{22}, 1, TLS_FAILED, TLS_UNEXPECTED_MESSAGE},
-        {{'G', 'E', 'T', ' ', '/'}, 5, TLS_FAILED, TLS_UNEXPECTED_MESSAGE},
+        {{0}, 0, TLS_RECORD_MORE, 0},
+        {{23}, 1, TLS_RECORD_MORE, 0},
+        {{23, 3, 3, 0}, 4, TLS_RECORD_MORE, 0},
+        {{23, 3, 3, 0, 17}, 5, TLS_RECORD_MORE, 0},
+        {{23, 9, 9, 0, 17}, 5, TLS_RECORD_MORE, 0},
+        {{23, 3, 3, 0, 0}, 5, TLS_RECORD_FAILED, TLS_ALERT_BAD_RECORD_MAC},
+        {{23, 3, 3, 0, 16}, 5, TLS_RECORD_FAILED, TLS_ALERT_BAD_RECORD_MAC},
+        {{23, 3, 3, 0x41, 0}, 5, TLS_RECORD_MORE, 0},
+        {{23, 3, 3, 0x41, 1}, 5, TLS_RECORD_FAILED, TLS_ALERT_RECORD_OVERFLOW},
+        {{23, 3, 3, 0xff, 0xff}, 5, TLS_RECORD_FAILED, TLS_ALERT_RECORD_OVERFLOW},
+        {{20, 3, 3, 0, 1},
+         5,
+         TLS_RECORD_FAILED,
+         TLS_ALERT_UNEXPECTED_MESSAGE}, /* change_cipher_spec, too late */
+        {{21, 3, 3, 0, 2},
+         5,
+         TLS_RECORD_FAILED,
+         TLS_ALERT_UNEXPECTED_MESSAGE}, /* an alert that anybody can make */
+        {{22}, 1, TLS_RECORD_FAILED, TLS_ALERT_UNEXPECTED_MESSAGE},
+        {{'G', 'E', 'T', ' ', '/'}, 5, TLS_RECORD_FAILED, TLS_ALERT_UNEXPECTED_MESSAGE},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct pair pair = pair_of(0x1302);
@@ -194,8 +206,8 @@ static void test_changed_records(void **state)
             copy[bit / 8] ^= (uint8_t)(1 << bit % 8);
             pair.server.receiving.sequence = 0;
             struct tls_opened opened;
-            assert_int_equal(tls_record_open(&pair.server, copy, size, output, &opened), TLS_FAILED);
-            assert_int_equal(opened.alert, TLS_BAD_RECORD_MAC);
+            assert_int_equal(tls_record_open(&pair.server, copy, size, output, &opened), TLS_RECORD_FAILED);
+            assert_int_equal(opened.alert, TLS_ALERT_BAD_RECORD_MAC);
         }
         end(&pair);
     }
@@ -210,12 +222,12 @@ static void test_order(void **state)
     struct tls_opened opened;
     size_t size = sealer_seal(&pair.client, CONTENT("first!\x17"), first);
     sealer_seal(&pair.client, CONTENT("second\x17"), second);
-    assert_int_equal(tls_record_open(&pair.server, second, size, output, &opened), TLS_FAILED);
-    assert_int_equal(opened.alert, TLS_BAD_RECORD_MAC);
+    assert_int_equal(tls_record_open(&pair.server, second, size, output, &opened), TLS_RECORD_FAILED);
+    assert_int_equal(opened.alert, TLS_ALERT_BAD_RECORD_MAC);
     pair.server.receiving.sequence = 0;
-    assert_int_equal(tls_record_open(&pair.server, first, size, output, &opened), TLS_DATA);
-    assert_int_equal(tls_record_open(&pair.server, first, size, output, &opened), TLS_FAILED);
-    assert_int_equal(opened.alert, TLS_BAD_RECORD_MAC);
+    assert_int_equal(tls_record_open(&pair.server, first, size, output, &opened), TLS_RECORD_DATA);
+    assert_int_equal(tls_record_open(&pair.server, first, size, output, &opened), TLS_RECORD_FAILED);
+    assert_int_equal(opened.alert, TLS_ALERT_BAD_RECORD_MAC);
     end(&pair);
 }
 
@@ -225,20 +237,20 @@ static void test_alerts(void **state)
     static const struct {
         const char *content;
         uint8_t length;
-        enum tls_result result;
+        enum tls_record_result result;
         uint8_t alert;
     } cases[] = {
-        {"\1\0\x15", 3, TLS_CLOSED, TLS_CLOSE_NOTIFY},
-        {"\2\0\x15", 3, TLS_CLOSED, TLS_CLOSE_NOTIFY}, /* the level says nothing */
-        {"\1\x5a\x15", 3, TLS_NOTHING, TLS_USER_CANCELED},
-        {"\2\x14\x15", 3, TLS_ALERTED, TLS_BAD_RECORD_MAC},
-        {"\1\x30\x15", 3, TLS_ALERTED, 48}, /* "warnings" are errors (section 6) */
-        {"\x15", 1, TLS_FAILED, TLS_DECODE_ERROR},
-        {"\2\x15", 2, TLS_FAILED, TLS_DECODE_ERROR},
-        {"\1\0\1\0\x15", 5, TLS_FAILED, TLS_DECODE_ERROR},
-        {"\1\x14", 2, TLS_FAILED, TLS_UNEXPECTED_MESSAGE},  /* change_cipher_spec, sealed */
-        {"abc\x18", 4, TLS_FAILED, TLS_UNEXPECTED_MESSAGE}, /* heartbeat */
-        {"\xff", 1, TLS_FAILED, TLS_UNEXPECTED_MESSAGE},
+        {"\1\0\x15", 3, TLS_RECORD_CLOSED, TLS_ALERT_CLOSE_NOTIFY},
+        {"\2\0\x15", 3, TLS_RECORD_CLOSED, TLS_ALERT_CLOSE_NOTIFY}, /* the level says nothing */
+        {"\1\x5a\x15", 3, TLS_RECORD_NOTHING, TLS_ALERT_USER_CANCELED},
+        {"\2\x14\x15", 3, TLS_RECORD_ALERTED, TLS_ALERT_BAD_RECORD_MAC},
+        {"\1\x30\x15", 3, TLS_RECORD_ALERTED, 48}, /* "warnings" are errors (section 6) */
+        {"\x15", 1, TLS_RECORD_FAILED, TLS_ALERT_DECODE_ERROR},
+        {"\2\x15", 2, TLS_RECORD_FAILED, TLS_ALERT_DECODE_ERROR},
+        {"\1\0\1\0\x15", 5, TLS_RECORD_FAILED, TLS_ALERT_DECODE_ERROR},
+        {"\1\x14", 2, TLS_RECORD_FAILED, TLS_ALERT_UNEXPECTED_MESSAGE},  /* change_cipher_spec, sealed */
+        {"abc\x18", 4, TLS_RECORD_FAILED, TLS_ALERT_UNEXPECTED_MESSAGE}, /* heartbeat */
+        {"\xff", 1, TLS_RECORD_FAILED, TLS_ALERT_UNEXPECTED_MESSAGE},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct pair pair = pair_of(0x1301);
@@ -257,21 +269,21 @@ static void test_handshake_messages(void **state)
         uint8_t length;
         enum tls_alert alert;
     } cases[] = {
-        {"\x16", 1, TLS_UNEXPECTED_MESSAGE},            /* empty */
-        {"\1\0\0\1x\x16", 6, TLS_UNEXPECTED_MESSAGE},   /* client_hello: renegotiation */
-        {"\4\0\0\1x\x16", 6, TLS_UNEXPECTED_MESSAGE},   /* new_session_ticket */
-        {"\x0b\0\0\1x\x16", 6, TLS_UNEXPECTED_MESSAGE}, /* certificate */
-        {"\x18\0\0\2\0\0\x16", 7, TLS_DECODE_ERROR},    /* its length */
-        {"\x18\0\0\0\x16", 5, TLS_DECODE_ERROR},
-        {"\x18\1\0\1\0\x16", 6, TLS_DECODE_ERROR},
-        {"\x18\0\0\1\2\x16", 6, TLS_ILLEGAL_PARAMETER},               /* its request */
-        {"\x18\0\0\1\0\x18\0\0\1\0\x16", 11, TLS_UNEXPECTED_MESSAGE}, /* two, under one key */
-        {"\x18\0\0\1\0\x18\x16", 7, TLS_UNEXPECTED_MESSAGE},
+        {"\x16", 1, TLS_ALERT_UNEXPECTED_MESSAGE},            /* empty */
+        {"\1\0\0\1x\x16", 6, TLS_ALERT_UNEXPECTED_MESSAGE},   /* client_hello: renegotiation */
+        {"\4\0\0\1x\x16", 6, TLS_ALERT_UNEXPECTED_MESSAGE},   /* new_session_ticket */
+        {"\x0b\0\0\1x\x16", 6, TLS_ALERT_UNEXPECTED_MESSAGE}, /* certificate */
+        {"\x18\0\0\2\0\0\x16", 7, TLS_ALERT_DECODE_ERROR},    /* its length */
+        {"\x18\0\0\0\x16", 5, TLS_ALERT_DECODE_ERROR},
+        {"\x18\1\0\1\0\x16", 6, TLS_ALERT_DECODE_ERROR},
+        {"\x18\0\0\1\2\x16", 6, TLS_ALERT_ILLEGAL_PARAMETER},               /* its request */
+        {"\x18\0\0\1\0\x18\0\0\1\0\x16", 11, TLS_ALERT_UNEXPECTED_MESSAGE}, /* two, under one key */
+        {"\x18\0\0\1\0\x18\x16", 7, TLS_ALERT_UNEXPECTED_MESSAGE},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct pair pair = pair_of(0x1301);
         struct tls_opened opened;
-        assert_int_equal(take(&pair, cases[i].content, cases[i].length, &opened), TLS_FAILED);
+        assert_int_equal(take(&pair, cases[i].content, cases[i].length, &opened), TLS_RECORD_FAILED);
         assert_int_equal(opened.alert, cases[i].alert);
         end(&pair);
     }
@@ -293,18 +305,18 @@ static void test_key_update_in_pieces(void **state)
     (void)state;
     struct pair pair = pair_of(0x1302);
     struct tls_opened opened;
-    assert_int_equal(take(&pair, CONTENT("\x18\0\x16\0\0"), &opened), TLS_NOTHING);
-    assert_int_equal(take(&pair, CONTENT("\0\x16"), &opened), TLS_NOTHING);
-    assert_int_equal(take(&pair, CONTENT("\1\1\x16"), &opened), TLS_NOTHING);
+    assert_int_equal(take(&pair, CONTENT("\x18\0\x16\0\0"), &opened), TLS_RECORD_NOTHING);
+    assert_int_equal(take(&pair, CONTENT("\0\x16"), &opened), TLS_RECORD_NOTHING);
+    assert_int_equal(take(&pair, CONTENT("\1\1\x16"), &opened), TLS_RECORD_NOTHING);
     assert_true(tls_record_must_send(&pair.server));
     renew_client(&pair);
-    assert_int_equal(take(&pair, CONTENT("under the new key\x17"), &opened), TLS_DATA);
+    assert_int_equal(take(&pair, CONTENT("under the new key\x17"), &opened), TLS_RECORD_DATA);
     assert_str(opened.data, "under the new key");
 
     /* Nothing may stand between the pieces. */
-    assert_int_equal(take(&pair, CONTENT("\x18\0\x16"), &opened), TLS_NOTHING);
-    assert_int_equal(take(&pair, CONTENT("between\x17"), &opened), TLS_FAILED);
-    assert_int_equal(opened.alert, TLS_UNEXPECTED_MESSAGE);
+    assert_int_equal(take(&pair, CONTENT("\x18\0\x16"), &opened), TLS_RECORD_NOTHING);
+    assert_int_equal(take(&pair, CONTENT("between\x17"), &opened), TLS_RECORD_FAILED);
+    assert_int_equal(opened.alert, TLS_ALERT_UNEXPECTED_MESSAGE);
     end(&pair);
 }
 
@@ -315,21 +327,21 @@ static void test_floods(void **state)
     struct pair pair = pair_of(0x1301);
     struct tls_opened opened;
     for (unsigned turn = 0; turn < 2; turn++) {
-        for (unsigned i = 0; i < TLS_RECORD_IDLE; i++) {
-            assert_int_equal(take(&pair, CONTENT("\x18\0\0\1\1\x16"), &opened), TLS_NOTHING);
+        for (unsigned i = 0; i < TLS_RECORD_IDLE_MAX; i++) {
+            assert_int_equal(take(&pair, CONTENT("\x18\0\0\1\1\x16"), &opened), TLS_RECORD_NOTHING);
             renew_client(&pair);
         }
-        assert_int_equal(take(&pair, CONTENT("!\x17"), &opened), TLS_DATA);
+        assert_int_equal(take(&pair, CONTENT("!\x17"), &opened), TLS_RECORD_DATA);
     }
     /* All those had one answer. */
-    uint8_t out[TLS_RECORD_UPDATE];
+    uint8_t out[TLS_RECORD_UPDATE_SIZE];
     assert_true(tls_record_must_send(&pair.server));
-    assert_int_equal(tls_record_seal(&pair.server, NULL, 0, out), TLS_RECORD_UPDATE);
+    assert_int_equal(tls_record_seal(&pair.server, NULL, 0, out), TLS_RECORD_UPDATE_SIZE);
     assert_false(tls_record_must_send(&pair.server));
-    for (unsigned i = 0; i < TLS_RECORD_IDLE; i++)
-        assert_int_equal(take(&pair, CONTENT("\x17"), &opened), TLS_NOTHING);
-    assert_int_equal(take(&pair, CONTENT("\x17"), &opened), TLS_FAILED);
-    assert_int_equal(opened.alert, TLS_UNEXPECTED_MESSAGE);
+    for (unsigned i = 0; i < TLS_RECORD_IDLE_MAX; i++)
+        assert_int_equal(take(&pair, CONTENT("\x17"), &opened), TLS_RECORD_NOTHING);
+    assert_int_equal(take(&pair, CONTENT("\x17"), &opened), TLS_RECORD_FAILED);
+    assert_int_equal(opened.alert, TLS_ALERT_UNEXPECTED_MESSAGE);
     end(&pair);
 }
 
@@ -338,16 +350,16 @@ static void test_floods(void **state)
 static void test_pieces(void **state)
 {
     (void)state;
-    static char text[3 * TLS_RECORD_PLAIN + 5];
-    static uint8_t out[sizeof text + 8 * TLS_RECORD_OVERHEAD + TLS_RECORD_UPDATE];
+    static char text[3 * TLS_RECORD_DATA_MAX + 5];
+    static uint8_t out[sizeof text + 8 * TLS_RECORD_OVERHEAD + TLS_RECORD_UPDATE_SIZE];
     for (size_t i = 0; i < sizeof text; i++)
         text[i] = (char)(i * 7);
     for (size_t i = 0; i < sizeof suites / sizeof *suites; i++) {
         struct pair pair = pair_of(suites[i]);
         const struct str pieces[] = {{text, 10},
                                      {NULL, 0},
-                                     {text + 10, TLS_RECORD_PLAIN - 11},
-                                     {text + TLS_RECORD_PLAIN - 1, sizeof text - TLS_RECORD_PLAIN + 1},
+                                     {text + 10, TLS_RECORD_DATA_MAX - 11},
+                                     {text + TLS_RECORD_DATA_MAX - 1, sizeof text - TLS_RECORD_DATA_MAX + 1},
                                      {NULL, 0}};
         size_t size = tls_record_seal(&pair.server, pieces, 5, out);
         assert_int_equal(size, sizeof text + 4 * TLS_RECORD_OVERHEAD);
@@ -357,8 +369,8 @@ static void test_pieces(void **state)
             struct tls_opened opened;
             assert_int_equal(
                 tls_record_open(&pair.client, out + at, size - at, out + at + TLS_RECORD_HEADER, &opened),
-                TLS_DATA);
-            assert_int_equal(opened.data.length, records < 3 ? TLS_RECORD_PLAIN : 5);
+                TLS_RECORD_DATA);
+            assert_int_equal(opened.data.length, records < 3 ? TLS_RECORD_DATA_MAX : 5);
             assert_memory_equal(opened.data.data, text + got, opened.data.length);
             got += opened.data.length;
             at += opened.used;
@@ -379,7 +391,7 @@ static void test_small_records(void **state)
     pair.server.most = 512; /* max_fragment_length (RFC 6066, section 4) */
     assert_int_equal(tls_record_seal(&pair.server, &piece, 1, out), sizeof text + 3 * TLS_RECORD_OVERHEAD);
     struct tls_opened opened;
-    assert_int_equal(tls_record_open(&pair.client, out, sizeof out, out, &opened), TLS_DATA);
+    assert_int_equal(tls_record_open(&pair.client, out, sizeof out, out, &opened), TLS_RECORD_DATA);
     assert_int_equal(opened.data.length, 512);
     end(&pair);
 }
@@ -398,13 +410,13 @@ static void test_limits_of_keys(void **state)
     for (unsigned i = 0; i < 40; i++) {
         size_t size = tls_record_seal(&server, &piece, 1, out);
         bool updated = i > 0 && i % 3 == 0;
-        assert_int_equal(size, piece.length + TLS_RECORD_OVERHEAD + (updated ? TLS_RECORD_UPDATE : 0));
+        assert_int_equal(size, piece.length + TLS_RECORD_OVERHEAD + (updated ? TLS_RECORD_UPDATE_SIZE : 0));
         if (updated)
             assert_int_equal(tls_record_open(&client, out, size, out + TLS_RECORD_HEADER, &opened),
-                             TLS_NOTHING);
+                             TLS_RECORD_NOTHING);
         size_t at = updated ? opened.used : 0;
         assert_int_equal(tls_record_open(&client, out + at, size - at, out + at + TLS_RECORD_HEADER, &opened),
-                         TLS_DATA);
+                         TLS_RECORD_DATA);
         assert_str(opened.data, "data");
     }
     assert_false(tls_record_must_send(&client)); /* it wasn't asked for anything */
@@ -420,16 +432,16 @@ static void test_limits_of_keys(void **state)
         if (i == 3) {
             size_t size = tls_record_seal(&server, NULL, 0, out);
             assert_int_equal(tls_record_open(&client, out, size, out + TLS_RECORD_HEADER, &opened),
-                             TLS_NOTHING);
+                             TLS_RECORD_NOTHING);
         }
         /* The last one comes behind its answer. */
         size_t size =
             i < 4 ? sealer_seal(&client, CONTENT("data\x17"), out) : tls_record_seal(&client, &piece, 1, out);
         size_t at = 0;
         while (at < size) {
-            enum tls_result result =
+            enum tls_record_result result =
                 tls_record_open(&server, out + at, size - at, out + at + TLS_RECORD_HEADER, &opened);
-            assert_true(result == TLS_DATA || (i == 4 && result == TLS_NOTHING));
+            assert_true(result == TLS_RECORD_DATA || (i == 4 && result == TLS_RECORD_NOTHING));
             at += opened.used;
         }
     }
@@ -445,7 +457,7 @@ static void test_secrets_are_wiped(void **state)
     struct tls_secrets secrets = {.client_length = 32, .server_length = 32};
     struct tls_record record;
     assert_false(
-        tls_record_start(&record, pair.server.suite, &secrets, 0, 0, TLS_RECORD_PLAIN)); /* of SHA-256 */
+        tls_record_start(&record, pair.server.suite, &secrets, 0, 0, TLS_RECORD_DATA_MAX)); /* of SHA-256 */
     end(&pair);
     static const struct tls_record nothing;
     assert_memory_equal(&pair.server, &nothing, sizeof nothing);

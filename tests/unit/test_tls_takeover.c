@@ -47,7 +47,7 @@ struct talk {
     size_t length;
     char *received;
     size_t received_length;
-    enum tls_result last;
+    enum tls_record_result last;
     struct tls_opened opened;
 };
 
@@ -122,13 +122,13 @@ static void receive(struct talk *talk, size_t step)
                                          &talk->opened);
             at += talk->opened.used;
             struct str data = talk->opened.data;
-            if (talk->last != TLS_DATA)
+            if (talk->last != TLS_RECORD_DATA)
                 continue;
             talk->received = realloc(talk->received, talk->received_length + data.length);
             assert_non_null(talk->received);
             memcpy(talk->received + talk->received_length, data.data, data.length);
             talk->received_length += data.length;
-        } while (talk->last == TLS_DATA || talk->last == TLS_NOTHING);
+        } while (talk->last == TLS_RECORD_DATA || talk->last == TLS_RECORD_NOTHING);
         talk->length -= at;
         memmove(talk->input, talk->input + at, talk->length);
     }
@@ -208,7 +208,7 @@ static void test_resumption(void **state)
         SSL_SESSION *session = SSL_get1_session(talk.client);
         SSL_shutdown(talk.client);
         receive(&talk, 65536);
-        assert_int_equal(talk.last, TLS_CLOSED);
+        assert_int_equal(talk.last, TLS_RECORD_CLOSED);
         finish(&talk);
 
         start(&talk, &(struct options){.suite = suites[i], .tickets = 2, .resumed = session}, "at once");
@@ -344,9 +344,9 @@ static void test_closing(void **state)
     (void)state;
     struct talk talk;
     char buffer[10];
-    uint8_t out[TLS_RECORD_ALERT];
+    uint8_t out[TLS_RECORD_ALERT_SIZE];
     start(&talk, &(struct options){.suite = suites[0], .tickets = 2}, NULL);
-    assert_int_equal(tls_record_alert(&talk.record, TLS_CLOSE_NOTIFY, out), sizeof out);
+    assert_int_equal(tls_record_alert(&talk.record, TLS_ALERT_CLOSE_NOTIFY, out), sizeof out);
     assert_int_equal(BIO_write(talk.to_client, out, sizeof out), sizeof out);
     assert_int_equal(SSL_read(talk.client, buffer, sizeof buffer), 0);
     assert_int_equal(SSL_get_error(talk.client, 0), SSL_ERROR_ZERO_RETURN);
@@ -354,11 +354,11 @@ static void test_closing(void **state)
     SSL_shutdown(talk.client);
     receive(&talk, 65536);
     assert_received(&talk, "last words");
-    assert_int_equal(talk.last, TLS_CLOSED);
+    assert_int_equal(talk.last, TLS_RECORD_CLOSED);
     finish(&talk);
 
     start(&talk, &(struct options){.suite = suites[0], .tickets = 2}, NULL);
-    assert_int_equal(tls_record_alert(&talk.record, TLS_BAD_RECORD_MAC, out), sizeof out);
+    assert_int_equal(tls_record_alert(&talk.record, TLS_ALERT_BAD_RECORD_MAC, out), sizeof out);
     assert_int_equal(BIO_write(talk.to_client, out, sizeof out), sizeof out);
     ERR_clear_error();
     assert_true(SSL_read(talk.client, buffer, sizeof buffer) <= 0);
@@ -373,8 +373,8 @@ static void test_closing(void **state)
     assert_true(SSL_read(talk.client, buffer, sizeof buffer) <= 0);
     ERR_clear_error();
     receive(&talk, 65536);
-    assert_int_equal(talk.last, TLS_ALERTED);
-    assert_int_equal(talk.opened.alert, TLS_BAD_RECORD_MAC);
+    assert_int_equal(talk.last, TLS_RECORD_ALERTED);
+    assert_int_equal(talk.opened.alert, TLS_ALERT_BAD_RECORD_MAC);
     finish(&talk);
 }
 

@@ -21,8 +21,8 @@ static inline bool sealer_pair(struct tls_record *server, struct tls_record *cli
     struct tls_secrets exchanged = secrets;
     memcpy(exchanged.client, secrets.server, sizeof secrets.server);
     memcpy(exchanged.server, secrets.client, sizeof secrets.client);
-    return tls_record_start(server, suite, &secrets, 0, 0, TLS_RECORD_PLAIN) &&
-           tls_record_start(client, suite, &exchanged, 0, 0, TLS_RECORD_PLAIN);
+    return tls_record_start(server, suite, &secrets, 0, 0, TLS_RECORD_DATA_MAX) &&
+           tls_record_start(client, suite, &exchanged, 0, 0, TLS_RECORD_DATA_MAX);
 }
 
 /* One record with `inner` (content, type and padding) as the peer of the other side would seal it. Its size. */

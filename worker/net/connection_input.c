@@ -76,7 +76,7 @@ static ssize_t open_wire(struct connection *connection, char *into, size_t lengt
 {
     struct tls *tls = connection->tls;
     size_t opened;
-    enum tls_result result = tls_open(tls, connection->net->wire, length, into, &opened);
+    enum tls_result result = tls_open(tls, length, into, &opened);
     connection_send_sealed(connection);
     connection->ended |= result == TLS_DONE;
     if (result != TLS_FAILED && connection->blocked && tls->replies > REPLIES_MAX) {

@@ -114,13 +114,15 @@ void connection_send_sealed(struct connection *connection)
 static void seal_and_send(struct connection *connection, const char *data, size_t length, const char *more,
                           size_t more_length)
 {
-    bool sealed = tls_seal(connection->tls, data, length);
+    bool sealed;
     do {
         size_t piece = more_length < NET_READ ? more_length : NET_READ;
-        sealed = sealed && tls_seal(connection->tls, more, piece);
+        const struct str pieces[2] = {{data, length}, {more, piece}};
+        sealed = tls_seal(connection->tls, pieces, 2);
+        connection_send_sealed(connection);
+        length = 0;
         more += piece;
         more_length -= piece;
-        connection_send_sealed(connection);
     } while (more_length && sealed && !connection->error && !connection->broken);
     if (!sealed)
         connection_fail(connection, EPROTO);

@@ -11,10 +11,12 @@ int net_init(struct net *net, struct loop *loop, struct stats_row *stats)
                         .stats = stats,
                         .in = malloc(NET_IN),
                         .out = malloc(NET_OUT),
-                        .wire = malloc(NET_READ),
+                        .wire_room = malloc(NET_RECORD + NET_READ),
                         .sealed = malloc(NET_SEALED)};
-    if (net->in && net->out && net->wire && net->sealed)
+    if (net->in && net->out && net->wire_room && net->sealed) {
+        net->wire = net->wire_room + NET_RECORD;
         return 0;
+    }
     net_close(net);
     return -1;
 }
@@ -23,9 +25,9 @@ void net_close(struct net *net)
 {
     free(net->in);
     free(net->out);
-    free(net->wire);
+    free(net->wire_room);
     free(net->sealed);
-    net->in = net->out = net->wire = net->sealed = NULL;
+    net->in = net->out = net->wire_room = net->wire = net->sealed = NULL;
 }
 
 void net_flush(struct net *net)

@@ -32,8 +32,9 @@ struct net {
     size_t out_length;
     struct connection *out_owner; /* whose the gathered output is */
     /* TLS's: what comes from a socket is read into `wire` and goes decrypted to `in`; what goes there stands in `sealed`
-     * until it is sent, within the event that made it. */
-    char *wire;
+     * until it is sent, within the event that made it. In front of `wire` there is room for the begin of a record. */
+    char *wire_room;   /* NET_RECORD bytes, then `wire` */
+    char *wire;        /* NET_READ bytes */
     struct str unread; /* what the session at work hasn't taken of that */
     char *sealed;
     size_t sealed_length;

@@ -1,4 +1,5 @@
-/* tls: a TLS session on a connection, by OpenSSL, on the buffers of `net`.
+/* tls: a TLS session on a connection, on the buffers of `net`: by OpenSSL, or, when it has made a server's handshake, by
+ * tls_record.
  *
  * OpenSSL reads and writes by a BIO of ours. It reads from net->unread and, without read-ahead, never more than the
  * record that it is at, so that nothing of what follows a handshake is lost in it. Its queue of errors is emptied before
@@ -76,7 +77,21 @@ struct tls *tls_new(struct net *net, SSL *ssl)
     SSL_set_bio(ssl, bio, bio);
     tls->net = net;
     tls->ssl = ssl;
+    if (SSL_is_server(ssl)) {
+        tls->takeover = calloc(1, sizeof *tls->takeover);
+        if (!tls->takeover)
+            abort();
+        tls_takeover_listen(tls->takeover, ssl);
+    }
     return tls;
+}
+
+static void free_takeover(struct tls *tls)
+{
+    if (tls->takeover)
+        OPENSSL_cleanse(tls->takeover, sizeof *tls->takeover);
+    free(tls->takeover);
+    tls->takeover = NULL;
 }
 
 void tls_free(struct tls **tls)
@@ -85,7 +100,12 @@ void tls_free(struct tls **tls)
     if (!gone)
         return;
     *tls = NULL;
-    SSL_free(gone->ssl);
+    if (gone->ssl)
+        SSL_free(gone->ssl);
+    else
+        tls_record_end(&gone->record);
+    free_takeover(gone);
+    free(gone->partial);
     free(gone->front);
     free(gone->ahead);
     free((char *)gone->peer.server_name);
@@ -166,6 +186,16 @@ void tls_gather_front(struct tls *tls)
     tls->front_length = 0;
 }
 
+/* Behind the handshake of a server: OpenSSL's session goes, if it can. */
+static void take_over(struct tls *tls)
+{
+    if (tls->takeover && tls_takeover(tls->takeover, tls->ssl, &tls->record)) {
+        SSL_free(tls->ssl);
+        tls->ssl = NULL;
+    }
+    free_takeover(tls);
+}
+
 enum tls_result tls_handshake(struct tls *tls, const char *data, size_t length)
 {
     struct net *net = tls->net;
@@ -185,13 +215,14 @@ enum tls_result tls_handshake(struct tls *tls, const char *data, size_t length)
         tls->ahead = copy_bytes(net->unread);
         tls->ahead_length = net->unread.length;
     }
+    take_over(tls);
     return TLS_DONE;
 }
 
-/* --- data --- */
+/* --- data, by OpenSSL --- */
 
 /* Until nothing of net->unread is left. */
-static enum tls_result open_all(struct tls *tls, char *plain, size_t *opened)
+static enum tls_result read_session(struct tls *tls, char *plain, size_t *opened)
 {
     for (;;) {
         size_t got;
@@ -204,7 +235,105 @@ static enum tls_result open_all(struct tls *tls, char *plain, size_t *opened)
     }
 }
 
-enum tls_result tls_open(struct tls *tls, const char *data, size_t length, char *plain, size_t *opened)
+static bool write_session(struct tls *tls, struct str piece)
+{
+    size_t written;
+    if (piece.length == 0)
+        return true;
+    tls->net->unread = (struct str){NULL, 0};
+    ERR_clear_error();
+    int returned = SSL_write_ex(tls->ssl, piece.data, piece.length, &written);
+    if (returned != 1) {
+        judge(tls, returned);
+        return false;
+    }
+    assert(written == piece.length); /* the BIO takes everything */
+    return true;
+}
+
+/* --- data, by the record layer --- */
+
+static uint8_t *sealed_end(const struct net *net)
+{
+    return (uint8_t *)net->sealed + net->sealed_length;
+}
+
+static void seal_alert(struct tls *tls, enum tls_alert alert)
+{
+    assert(NET_SEALED - tls->net->sealed_length >= TLS_RECORD_ALERT_SIZE);
+    tls->net->sealed_length += tls_record_alert(&tls->record, alert, sealed_end(tls->net));
+}
+
+static bool seal_records(struct tls *tls, const struct str *pieces, unsigned count)
+{
+    struct net *net = tls->net;
+    size_t length = 0;
+    for (unsigned i = 0; i < count; i++)
+        length += pieces[i].length;
+    assert(NET_SEALED - net->sealed_length >= tls_record_sealed(&tls->record, length));
+    size_t sealed = tls_record_seal(&tls->record, pieces, count, sealed_end(net));
+    net->sealed_length += sealed;
+    if (sealed == 0)
+        tls->why = "it can't be sent more";
+    return sealed > 0;
+}
+
+/* The result of a record that ends the session, or that isn't whole. */
+static enum tls_result stop_at(struct tls *tls, enum tls_record_result result, enum tls_alert alert)
+{
+    if (result == TLS_RECORD_MORE)
+        return TLS_GOES_ON;
+    if (result == TLS_RECORD_CLOSED)
+        return TLS_DONE;
+    if (result == TLS_RECORD_FAILED)
+        seal_alert(tls, alert);
+    tls->why = result == TLS_RECORD_FAILED ? tls_words_for_alert(alert) : tls_words_of_alert(alert);
+    return TLS_FAILED;
+}
+
+/* The whole records of net->unread; the begin of another is kept. */
+static enum tls_result open_records(struct tls *tls, char *plain, size_t *opened)
+{
+    struct net *net = tls->net;
+    struct tls_opened record;
+    enum tls_record_result result;
+    do {
+        result = tls_record_open(&tls->record, (const uint8_t *)net->unread.data, net->unread.length,
+                                 (uint8_t *)plain + *opened, &record);
+        net->unread = str_from(net->unread, record.used);
+        *opened += record.data.length;
+    } while (result == TLS_RECORD_DATA || result == TLS_RECORD_NOTHING);
+    if (result == TLS_RECORD_MORE && net->unread.length) {
+        tls->partial = copy_bytes(net->unread);
+        tls->partial_length = net->unread.length;
+    }
+    if (tls_record_must_send(&tls->record) && result == TLS_RECORD_MORE && !seal_records(tls, NULL, 0))
+        return TLS_FAILED;
+    return stop_at(tls, result, record.alert);
+}
+
+/* What came to net->wire, behind the begin of a record that came before. */
+static void read_wire(struct tls *tls, size_t length)
+{
+    struct net *net = tls->net;
+    net->unread = (struct str){net->wire - tls->partial_length, tls->partial_length + length};
+    if (!tls->partial)
+        return;
+    assert(tls->partial_length <= NET_RECORD);
+    memcpy(net->wire - tls->partial_length, tls->partial, tls->partial_length);
+    free(tls->partial);
+    tls->partial = NULL;
+    tls->partial_length = 0;
+}
+
+/* --- data --- */
+
+static enum tls_result open_unread(struct tls *tls, char *plain, size_t *opened)
+{
+    return tls->ssl ? read_session(tls, plain, opened) : open_records(tls, plain, opened);
+}
+
+enum tls_result tls_open(struct tls *tls, size_t length, char *plain, size_t *opened)
 {
     struct net *net = tls->net;
     size_t before = net->sealed_length;
@@ -212,35 +341,34 @@ enum tls_result tls_open(struct tls *tls, const char *data, size_t length, char 
     *opened = 0;
     if (tls->ahead) {
         net->unread = (struct str){tls->ahead, tls->ahead_length};
-        result = open_all(tls, plain, opened);
+        result = open_unread(tls, plain, opened);
         free(tls->ahead);
         tls->ahead = NULL;
     }
     if (result == TLS_GOES_ON && length) {
-        net->unread = (struct str){data, length};
-        result = open_all(tls, plain, opened);
+        read_wire(tls, length);
+        result = open_unread(tls, plain, opened);
     }
     tls->overhead += net->sealed_length - before;
     tls->replies += (uint32_t)(net->sealed_length - before);
     return result;
 }
 
-bool tls_seal(struct tls *tls, const char *data, size_t length)
+bool tls_seal(struct tls *tls, const struct str *pieces, unsigned count)
 {
-    struct net *net = tls->net;
-    size_t before = net->sealed_length, written;
+    size_t before = tls->net->sealed_length, length = 0;
+    bool sealed = true;
+    for (unsigned i = 0; i < count; i++) {
+        length += pieces[i].length;
+        sealed = sealed && (!tls->ssl || write_session(tls, pieces[i]));
+    }
     if (length == 0)
         return true;
-    net->unread = (struct str){NULL, 0};
-    ERR_clear_error();
-    int returned = SSL_write_ex(tls->ssl, data, length, &written);
-    if (returned != 1) {
-        judge(tls, returned);
-        return false;
-    }
-    assert(written == length); /* the BIO takes everything */
-    tls->overhead += net->sealed_length - before - length;
-    return true;
+    if (!tls->ssl)
+        sealed = seal_records(tls, pieces, count);
+    if (sealed)
+        tls->overhead += tls->net->sealed_length - before - length;
+    return sealed;
 }
 
 void tls_end(struct tls *tls)
@@ -249,7 +377,9 @@ void tls_end(struct tls *tls)
     size_t before = net->sealed_length;
     net->unread = (struct str){NULL, 0}; /* the peer's own isn't waited for */
     ERR_clear_error();
-    if (SSL_is_init_finished(tls->ssl))
+    if (!tls->ssl)
+        seal_alert(tls, TLS_ALERT_CLOSE_NOTIFY);
+    else if (SSL_is_init_finished(tls->ssl))
         (void)SSL_shutdown(tls->ssl);
     ERR_clear_error();
     tls->overhead += net->sealed_length - before;

@@ -1,4 +1,5 @@
-/* tls: a TLS session on a connection, on either side of it. It moves no bytes by itself: what was read from the socket goes
+/* tls: a TLS session on a connection, on either side of it: by OpenSSL; of TLS 1.3 a server's goes on without it when the
+ * handshake is done (tls_takeover). It moves no bytes by itself: what was read from the socket goes
  * in, what is to be sent is gathered in net->sealed, and whoever owns the socket sends it (connection, tls_accept), all of
  * a wake-up in one system call.
  */
@@ -8,11 +9,12 @@
 #include <openssl/types.h>
 
 #include "worker/net/net.h"
+#include "worker/net/tls_takeover.h"
 
 /* By ALPN (RFC 7301). */
 enum tls_protocol { TLS_PROTOCOL_NONE, TLS_PROTOCOL_HTTP1, TLS_PROTOCOL_HTTP2 };
 
-/* What a handshake came to, for who serves the connection. Texts live as long as the session. */
+/* What a handshake came to, for who serves the connection. Texts live as long as `struct tls`. */
 struct tls_peer {
     const char *version; /* as OpenSSL names it, "TLSv1.3" */
     const char *cipher;
@@ -22,7 +24,11 @@ struct tls_peer {
 
 struct tls {
     struct net *net;
-    SSL *ssl;
+    SSL *ssl;                      /* NULL: `record` has taken over */
+    struct tls_takeover *takeover; /* NULL: not within a server's handshake */
+    struct tls_record record;
+    char *partial; /* the begin of a record, for that; NULL: nothing */
+    size_t partial_length;
     char *front; /* what is sent before the handshake begins; NULL: nothing */
     size_t front_length;
     char *ahead; /* what came with the end of the handshake, and isn't understood yet; NULL: nothing */
@@ -52,12 +58,12 @@ enum tls_result {
 /* Goes on with the handshake: with `length` bytes that came, or none to begin. */
 enum tls_result tls_handshake(struct tls *tls, const char *data, size_t length);
 
-/* Decrypts what came, NET_READ bytes at most, together with what was left of the handshake: `*opened` bytes at `plain`,
+/* Decrypts what came, NET_READ bytes of net->wire at most, together with what was left of the handshake: `*opened` bytes at `plain`,
  * which has room for NET_OPENED. Those are good whatever it returns. */
-enum tls_result tls_open(struct tls *tls, const char *data, size_t length, char *plain, size_t *opened);
+enum tls_result tls_open(struct tls *tls, size_t length, char *plain, size_t *opened);
 
-/* Gathers `data`, encrypted; NET_READ bytes at most. False: it failed. */
-bool tls_seal(struct tls *tls, const char *data, size_t length);
+/* Gathers the pieces, encrypted; NET_OUT and NET_READ bytes at most. False: it failed. */
+bool tls_seal(struct tls *tls, const struct str *pieces, unsigned count);
 
 /* Gathers the last that is sent: close_notify (RFC 8446, section 6.1). */
 void tls_end(struct tls *tls);

@@ -70,10 +70,10 @@ static void next_nonce(struct tls_direction *direction, uint8_t nonce[TLS_IV_LEN
 
 /* --- receiving --- */
 
-static enum tls_result fail(struct tls_opened *opened, enum tls_alert alert)
+static enum tls_record_result fail(struct tls_opened *opened, enum tls_alert alert)
 {
     opened->alert = (uint8_t)alert;
-    return TLS_FAILED;
+    return TLS_RECORD_FAILED;
 }
 
 /* Section 5.2. False: it isn't what the peer sealed. */
@@ -93,100 +93,100 @@ static bool decrypt(struct tls_direction *direction, const uint8_t *header, cons
 }
 
 /* Section 4.6.3. The peer's next record is under its next key. */
-static enum tls_result take_key_update(struct tls_record *record, struct tls_opened *opened)
+static enum tls_record_result take_key_update(struct tls_record *record, struct tls_opened *opened)
 {
     uint8_t request = record->message[4];
     record->message_length = 0;
     if (request > UPDATE_REQUESTED)
-        return fail(opened, TLS_ILLEGAL_PARAMETER);
+        return fail(opened, TLS_ALERT_ILLEGAL_PARAMETER);
     record->asked_for_update = false;
     if (request == UPDATE_REQUESTED)
         record->update_asked = true; /* several before we send get one answer: output stays bounded */
     if (!renew_keys(&record->receiving, record->suite, false))
-        return fail(opened, TLS_INTERNAL_ERROR);
-    return TLS_NOTHING;
+        return fail(opened, TLS_ALERT_INTERNAL_ERROR);
+    return TLS_RECORD_NOTHING;
 }
 
 /* A server is sent no message after the handshake but KeyUpdate. It may come in pieces, with nothing between them (section
  * 5.1), and must end with its record, for what follows has other keys. */
-static enum tls_result take_handshake(struct tls_record *record, const uint8_t *data, size_t length,
-                                      struct tls_opened *opened)
+static enum tls_record_result take_handshake(struct tls_record *record, const uint8_t *data, size_t length,
+                                             struct tls_opened *opened)
 {
     static const uint8_t start[4] = {KEY_UPDATE, 0, 0, 1};
     if (length == 0)
-        return fail(opened, TLS_UNEXPECTED_MESSAGE);
+        return fail(opened, TLS_ALERT_UNEXPECTED_MESSAGE);
     for (size_t i = 0; i < length; i++) {
         unsigned at = record->message_length;
         if (at < sizeof start && data[i] != start[at])
-            return fail(opened, at == 0 ? TLS_UNEXPECTED_MESSAGE : TLS_DECODE_ERROR);
+            return fail(opened, at == 0 ? TLS_ALERT_UNEXPECTED_MESSAGE : TLS_ALERT_DECODE_ERROR);
         record->message[record->message_length++] = data[i];
         if (record->message_length < sizeof record->message)
             continue;
         if (i + 1 < length)
-            return fail(opened, TLS_UNEXPECTED_MESSAGE);
+            return fail(opened, TLS_ALERT_UNEXPECTED_MESSAGE);
         return take_key_update(record, opened);
     }
-    return TLS_NOTHING;
+    return TLS_RECORD_NOTHING;
 }
 
 /* Section 6: the level says nothing. */
-static enum tls_result take_alert(const uint8_t *data, size_t length, struct tls_opened *opened)
+static enum tls_record_result take_alert(const uint8_t *data, size_t length, struct tls_opened *opened)
 {
     if (length != 2)
-        return fail(opened, TLS_DECODE_ERROR);
+        return fail(opened, TLS_ALERT_DECODE_ERROR);
     opened->alert = data[1];
-    if (data[1] == TLS_CLOSE_NOTIFY)
-        return TLS_CLOSED;
-    return data[1] == TLS_USER_CANCELED ? TLS_NOTHING : TLS_ALERTED;
+    if (data[1] == TLS_ALERT_CLOSE_NOTIFY)
+        return TLS_RECORD_CLOSED;
+    return data[1] == TLS_ALERT_USER_CANCELED ? TLS_RECORD_NOTHING : TLS_RECORD_ALERTED;
 }
 
 /* What was sealed: the content, its type, zeros (section 5.4). */
-static enum tls_result take_content(struct tls_record *record, const uint8_t *content, size_t length,
-                                    struct tls_opened *opened)
+static enum tls_record_result take_content(struct tls_record *record, const uint8_t *content, size_t length,
+                                           struct tls_opened *opened)
 {
-    if (length > TLS_RECORD_PLAIN + 1)
-        return fail(opened, TLS_RECORD_OVERFLOW);
+    if (length > TLS_RECORD_DATA_MAX + 1)
+        return fail(opened, TLS_ALERT_RECORD_OVERFLOW);
     while (length > 0 && content[length - 1] == 0)
         length--;
     if (length == 0)
-        return fail(opened, TLS_UNEXPECTED_MESSAGE);
+        return fail(opened, TLS_ALERT_UNEXPECTED_MESSAGE);
     uint8_t type = content[--length];
     if (record->message_length > 0 && type != HANDSHAKE)
-        return fail(opened, TLS_UNEXPECTED_MESSAGE);
+        return fail(opened, TLS_ALERT_UNEXPECTED_MESSAGE);
     if (type == APPLICATION_DATA && length > 0) {
         record->idle = 0;
         opened->data = (struct str){(const char *)content, length};
-        return TLS_DATA;
+        return TLS_RECORD_DATA;
     }
-    if (++record->idle > TLS_RECORD_IDLE)
-        return fail(opened, TLS_UNEXPECTED_MESSAGE);
+    if (++record->idle > TLS_RECORD_IDLE_MAX)
+        return fail(opened, TLS_ALERT_UNEXPECTED_MESSAGE);
     if (type == APPLICATION_DATA)
-        return TLS_NOTHING;
+        return TLS_RECORD_NOTHING;
     if (type == HANDSHAKE)
         return take_handshake(record, content, length, opened);
-    return type == ALERT ? take_alert(content, length, opened) : fail(opened, TLS_UNEXPECTED_MESSAGE);
+    return type == ALERT ? take_alert(content, length, opened) : fail(opened, TLS_ALERT_UNEXPECTED_MESSAGE);
 }
 
-enum tls_result tls_record_open(struct tls_record *record, const uint8_t *input, size_t length,
-                                uint8_t *output, struct tls_opened *opened)
+enum tls_record_result tls_record_open(struct tls_record *record, const uint8_t *input, size_t length,
+                                       uint8_t *output, struct tls_opened *opened)
 {
     *opened = (struct tls_opened){0};
     if (length > 0 && input[0] != APPLICATION_DATA) /* nothing is sent in the clear any more */
-        return fail(opened, TLS_UNEXPECTED_MESSAGE);
+        return fail(opened, TLS_ALERT_UNEXPECTED_MESSAGE);
     if (length < TLS_RECORD_HEADER)
-        return TLS_MORE;
+        return TLS_RECORD_MORE;
     size_t sealed = (size_t)input[3] << 8 | input[4]; /* the version before it means nothing (section 5.1) */
-    if (sealed > TLS_RECORD_SEALED)
-        return fail(opened, TLS_RECORD_OVERFLOW);
+    if (sealed > TLS_RECORD_SEALED_MAX)
+        return fail(opened, TLS_ALERT_RECORD_OVERFLOW);
     if (sealed < 1 + TLS_TAG_LENGTH)
-        return fail(opened, TLS_BAD_RECORD_MAC);
+        return fail(opened, TLS_ALERT_BAD_RECORD_MAC);
     if (length < TLS_RECORD_HEADER + sealed)
-        return TLS_MORE;
+        return TLS_RECORD_MORE;
     opened->used = TLS_RECORD_HEADER + sealed;
     sealed -= TLS_TAG_LENGTH;
     if (!decrypt(&record->receiving, input, input + TLS_RECORD_HEADER, sealed, output)) {
         ERR_clear_error();
-        return fail(opened, TLS_BAD_RECORD_MAC);
+        return fail(opened, TLS_ALERT_BAD_RECORD_MAC);
     }
     return take_content(record, output, sealed, opened);
 }
@@ -281,7 +281,7 @@ static size_t seal_key_update(struct tls_record *record, uint8_t *out)
 size_t tls_record_sealed(const struct tls_record *record, size_t length)
 {
     size_t records = (length + record->most - 1) / record->most;
-    return length + records * TLS_RECORD_OVERHEAD + TLS_RECORD_UPDATE;
+    return length + records * TLS_RECORD_OVERHEAD + TLS_RECORD_UPDATE_SIZE;
 }
 
 size_t tls_record_seal(struct tls_record *record, const struct str *pieces, unsigned count, uint8_t *out)
@@ -290,6 +290,8 @@ size_t tls_record_seal(struct tls_record *record, const struct str *pieces, unsi
     size_t left = 0, size = 0;
     for (unsigned i = 0; i < count; i++)
         left += pieces[i].length;
+    if (record->ended)
+        return 0;
     if (tls_record_must_send(record) && (size = seal_key_update(record, out)) == 0)
         return 0;
     while (left > 0) {
@@ -303,8 +305,11 @@ size_t tls_record_seal(struct tls_record *record, const struct str *pieces, unsi
     return size;
 }
 
-size_t tls_record_alert(struct tls_record *record, enum tls_alert alert, uint8_t out[TLS_RECORD_ALERT])
+size_t tls_record_alert(struct tls_record *record, enum tls_alert alert, uint8_t out[TLS_RECORD_ALERT_SIZE])
 {
-    const uint8_t message[2] = {alert == TLS_CLOSE_NOTIFY ? WARNING : FATAL, (uint8_t)alert};
+    const uint8_t message[2] = {alert == TLS_ALERT_CLOSE_NOTIFY ? WARNING : FATAL, (uint8_t)alert};
+    if (record->ended)
+        return 0;
+    record->ended = true;
     return seal_message(&record->sending, ALERT, message, sizeof message, out);
 }

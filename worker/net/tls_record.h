@@ -13,24 +13,24 @@
 
 enum {
     TLS_RECORD_HEADER = 5,
-    TLS_RECORD_PLAIN = 1 << 14,                 /* bytes of data in a record (section 5.1) */
-    TLS_RECORD_SEALED = TLS_RECORD_PLAIN + 256, /* behind a header (section 5.2) */
+    TLS_RECORD_DATA_MAX = 1 << 14,                     /* bytes of data in a record (section 5.1) */
+    TLS_RECORD_SEALED_MAX = TLS_RECORD_DATA_MAX + 256, /* behind a header (section 5.2) */
     TLS_RECORD_OVERHEAD = TLS_RECORD_HEADER + 1 + TLS_TAG_LENGTH, /* the 1: the content's type */
-    TLS_RECORD_UPDATE = 5 + TLS_RECORD_OVERHEAD,                  /* a record with a KeyUpdate */
-    TLS_RECORD_ALERT = 2 + TLS_RECORD_OVERHEAD,                   /* a record with an alert */
-    TLS_RECORD_IDLE = 32, /* records without data that a peer may send in a row */
+    TLS_RECORD_UPDATE_SIZE = 5 + TLS_RECORD_OVERHEAD,             /* a record with a KeyUpdate */
+    TLS_RECORD_ALERT_SIZE = 2 + TLS_RECORD_OVERHEAD,              /* a record with an alert */
+    TLS_RECORD_IDLE_MAX = 32, /* records without data that a peer may send in a row */
 };
 
 /* Alerts (RFC 8446, section 6) that this layer sends or knows. */
 enum tls_alert {
-    TLS_CLOSE_NOTIFY = 0,
-    TLS_UNEXPECTED_MESSAGE = 10,
-    TLS_BAD_RECORD_MAC = 20,
-    TLS_RECORD_OVERFLOW = 22,
-    TLS_ILLEGAL_PARAMETER = 47,
-    TLS_DECODE_ERROR = 50,
-    TLS_INTERNAL_ERROR = 80,
-    TLS_USER_CANCELED = 90,
+    TLS_ALERT_CLOSE_NOTIFY = 0,
+    TLS_ALERT_UNEXPECTED_MESSAGE = 10,
+    TLS_ALERT_BAD_RECORD_MAC = 20,
+    TLS_ALERT_RECORD_OVERFLOW = 22,
+    TLS_ALERT_ILLEGAL_PARAMETER = 47,
+    TLS_ALERT_DECODE_ERROR = 50,
+    TLS_ALERT_INTERNAL_ERROR = 80,
+    TLS_ALERT_USER_CANCELED = 90,
 };
 
 struct tls_direction {
@@ -49,6 +49,7 @@ struct tls_record {
     uint8_t idle;              /* records without data in a row */
     bool update_asked : 1;     /* the peer wants us to have new keys for sending */
     bool asked_for_update : 1; /* the peer was asked for new keys, and has the old ones still */
+    bool ended : 1;            /* an alert was sealed: nothing more is */
 };
 
 /* Takes over with these secrets, and the sequence numbers that the next records have. `most`: of the data in a record that
@@ -61,13 +62,13 @@ void tls_record_end(struct tls_record *record);
 
 /* --- receiving --- */
 
-enum tls_result {
-    TLS_MORE,    /* the first record isn't whole */
-    TLS_DATA,    /* `data`: never empty */
-    TLS_NOTHING, /* a record without data, or one that was for this layer; see tls_record_must_send() */
-    TLS_CLOSED,  /* close_notify: no data follows; what we send is still read */
-    TLS_ALERTED, /* the peer gave up, by `alert`: nothing is to be sent any more */
-    TLS_FAILED,  /* `alert` is to be sent, and the connection closed */
+enum tls_record_result {
+    TLS_RECORD_MORE,    /* the first record isn't whole */
+    TLS_RECORD_DATA,    /* `data`: never empty */
+    TLS_RECORD_NOTHING, /* a record without data, or one that was for this layer; see tls_record_must_send() */
+    TLS_RECORD_CLOSED,  /* close_notify: no data follows; what we send is still read */
+    TLS_RECORD_ALERTED, /* the peer gave up, by `alert`: nothing is to be sent any more */
+    TLS_RECORD_FAILED,  /* `alert` is to be sent, and the connection closed */
 };
 
 struct tls_opened {
@@ -78,8 +79,8 @@ struct tls_opened {
 
 /* Opens the first record of `input` into `output`, which has room for as much, and is either elsewhere or behind the
  * header of the record itself. After one of the last three results there is nothing more to be opened. */
-enum tls_result tls_record_open(struct tls_record *record, const uint8_t *input, size_t length,
-                                uint8_t *output, struct tls_opened *opened);
+enum tls_record_result tls_record_open(struct tls_record *record, const uint8_t *input, size_t length,
+                                       uint8_t *output, struct tls_opened *opened);
 
 /* --- sending --- */
 
@@ -90,10 +91,11 @@ bool tls_record_must_send(const struct tls_record *record);
 size_t tls_record_sealed(const struct tls_record *record, size_t length);
 
 /* Seals the pieces, one behind the other, in records as large as may be. The bytes in `out`; 0 when there was nothing to
- * seal, and when OpenSSL failed: no more can be sent then. */
+ * seal, and when no more can be sent: an alert was the last, or OpenSSL failed. */
 size_t tls_record_seal(struct tls_record *record, const struct str *pieces, unsigned count, uint8_t *out);
 
-/* Seals an alert, the last record: TLS_RECORD_ALERT bytes in `out`, or 0: OpenSSL failed. */
-size_t tls_record_alert(struct tls_record *record, enum tls_alert alert, uint8_t out[TLS_RECORD_ALERT]);
+/* Seals an alert, the last record: TLS_RECORD_ALERT_SIZE bytes in `out`, or 0: there was one, or OpenSSL
+ * failed. */
+size_t tls_record_alert(struct tls_record *record, enum tls_alert alert, uint8_t out[TLS_RECORD_ALERT_SIZE]);
 
 #endif

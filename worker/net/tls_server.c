@@ -11,6 +11,7 @@
 #include "worker/net/tls_clients.h"
 #include "worker/net/tls_files.h"
 #include "worker/net/tls_names.h"
+#include "worker/net/tls_takeover.h"
 #include "worker/net/tls_tickets.h"
 
 /* What names with the same certificates and the same rules share. */
@@ -242,6 +243,7 @@ static bool dress(struct building *building, struct tls_context *context)
     SSL_CTX_set_tlsext_servername_callback(ssl, on_name);
     SSL_CTX_set_tlsext_ticket_key_evp_cb(ssl, on_ticket_key);
     SSL_CTX_set_session_ticket_cb(ssl, NULL, on_ticket, NULL);
+    tls_takeover_prepare(ssl);
     tls_clients_apply(context->clients, ssl);
     if (!tls_choices_apply(&server->choices, ssl))
         return report_refusal(building, server->settings->at, "these versions, ciphers and curves");

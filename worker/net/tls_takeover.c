@@ -42,7 +42,7 @@ void tls_takeover_listen(struct tls_takeover *takeover, SSL *session)
 /* RFC 6066, section 4. */
 static uint16_t most_in_a_record(const SSL *session)
 {
-    static const uint16_t lengths[] = {TLS_RECORD_PLAIN, 1 << 9, 1 << 10, 1 << 11, 1 << 12};
+    static const uint16_t lengths[] = {TLS_RECORD_DATA_MAX, 1 << 9, 1 << 10, 1 << 11, 1 << 12};
     uint8_t code = SSL_SESSION_get_max_fragment_length(SSL_get_session(session));
     return lengths[code < sizeof lengths / sizeof *lengths ? code : 0];
 }

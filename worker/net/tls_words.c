@@ -79,11 +79,33 @@ static const struct words failures[] = {
     {0, NULL},
 };
 
+static const struct words violations[] = {
+    {SSL_AD_UNEXPECTED_MESSAGE,
+     "it sent what has no place after the handshake, or too much that says nothing"},
+    {SSL_AD_BAD_RECORD_MAC, "a record that it sent was forged, or damaged"},
+    {SSL_AD_RECORD_OVERFLOW, "a record that it sent is too large"},
+    {SSL_AD_DECODE_ERROR, "a message that it sent is malformed"},
+    {SSL_AD_ILLEGAL_PARAMETER, "a message that it sent is malformed"},
+    {0, NULL},
+};
+
 static const char *find(const struct words *words, int code)
 {
     while (words->text && words->code != code)
         words++;
     return words->text;
+}
+
+const char *tls_words_of_alert(unsigned alert)
+{
+    const char *text = find(alerts, (int)alert);
+    return text ? text : "it gave up with an alert that is not known here";
+}
+
+const char *tls_words_for_alert(unsigned alert)
+{
+    const char *text = find(violations, (int)alert);
+    return text ? text : "new keys could not be made for it";
 }
 
 const char *tls_words(const SSL *ssl)
