@@ -258,8 +258,10 @@ static uint8_t *sealed_end(const struct net *net)
     return (uint8_t *)net->sealed + net->sealed_length;
 }
 
+/* The last record. */
 static void seal_alert(struct tls *tls, enum tls_alert alert)
 {
+    tls->ended = true;
     assert(NET_SEALED - tls->net->sealed_length >= TLS_RECORD_ALERT_SIZE);
     tls->net->sealed_length += tls_record_alert(&tls->record, alert, sealed_end(tls->net));
 }
@@ -375,12 +377,16 @@ void tls_end(struct tls *tls)
 {
     struct net *net = tls->net;
     size_t before = net->sealed_length;
-    net->unread = (struct str){NULL, 0}; /* the peer's own isn't waited for */
-    ERR_clear_error();
-    if (!tls->ssl)
+    if (tls->ended)
+        return;
+    if (!tls->ssl) {
         seal_alert(tls, TLS_ALERT_CLOSE_NOTIFY);
-    else if (SSL_is_init_finished(tls->ssl))
+    } else if (SSL_is_init_finished(tls->ssl)) {
+        tls->ended = true;
+        net->unread = (struct str){NULL, 0}; /* the peer's own isn't waited for */
+        ERR_clear_error();
         (void)SSL_shutdown(tls->ssl);
-    ERR_clear_error();
+        ERR_clear_error();
+    }
     tls->overhead += net->sealed_length - before;
 }

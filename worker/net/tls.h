@@ -35,6 +35,7 @@ struct tls {
     size_t ahead_length;
     const char *why;   /* why it failed, in words; NULL: it didn't */
     uint64_t overhead; /* bytes that were gathered beyond those that were given */
+    bool ended;        /* our last record was gathered */
     uint32_t replies;  /* of them by reading, since the peer took everything */
     struct tls_peer peer;
 };
