@@ -7,6 +7,8 @@
 
 #include "worker/codec/chunked.h"
 #include "worker/http/chunk_writer.h"
+#include "worker/http/parse.h"
+#include "worker/net/connection.h"
 
 enum { HEAD_MAX = NET_READ - 4096, FIELDS_MAX = 1000, INTERIM_MAX = 16 };
 
@@ -19,13 +21,10 @@ enum phase {
 };
 
 struct http1_client {
-    struct connection connection; /* its link comes first */
-    void *pool;
-    const struct client_pool_events *pool_events;
-    void *owner;
-    const struct client_events *events;
+    struct connection connection;
+    struct client client;          /* the present exchange, for its owner, */
+    struct client_connection kept; /* and the connection, for its pool */
     struct client_timeouts timeouts;
-    struct client_use use;
     struct arena *arena; /* the present exchange's */
     struct head_scan scan;
     uint64_t left; /* of a body with a length */
@@ -41,27 +40,35 @@ struct http1_client {
     bool out_chunked;
     uint8_t interims; /* of this exchange */
 };
-_Static_assert(offsetof(struct http1_client, connection.link) == 0, "http1_client_link() relies on it");
-
 static struct http1_client *client_of(struct connection *connection)
 {
     return CONTAINER_OF(connection, struct http1_client, connection);
+}
+
+static struct http1_client *of_face(struct client *face)
+{
+    return CONTAINER_OF(face, struct http1_client, client);
+}
+
+static struct http1_client *of_kept(struct client_connection *kept)
+{
+    return CONTAINER_OF(kept, struct http1_client, kept);
 }
 
 static void close_client(struct http1_client *client)
 {
     if (client->connection.closed)
         return;
-    client->pool_events->on_closed(client->pool, client);
+    client->kept.pool_events->on_closed(client->kept.pool, &client->kept);
     connection_close(&client->connection, false);
 }
 
 static void fail(struct http1_client *client, enum client_failure failure, const char *detail)
 {
-    void *owner = client->owner;
+    void *owner = client->client.owner;
     close_client(client);
     if (client->phase != PHASE_IDLE)
-        client->events->on_failed(owner, failure, detail);
+        client->client.events->on_failed(owner, failure, detail);
 }
 
 /* What is waited for at present, and how long. While the owner has stopped the answer, or is to bring more
@@ -91,7 +98,7 @@ static void end_exchange(struct http1_client *client)
     client->arena = NULL;
     connection_no_timeout(&client->connection);
     connection_start(&client->connection); /* an idle one that says anything is closed */
-    client->pool_events->on_idle(client->pool, client);
+    client->kept.pool_events->on_idle(client->kept.pool, &client->kept);
 }
 
 static void interim(struct http1_client *client, const struct response_head *head)
@@ -103,13 +110,13 @@ static void interim(struct http1_client *client, const struct response_head *hea
     else if (++client->interims > INTERIM_MAX)
         fail(client, CLIENT_MALFORMED, "it sends interim answers without end");
     else
-        client->events->on_interim(client->owner, head);
+        client->client.events->on_interim(client->client.owner, head);
 }
 
 static void got_head(struct http1_client *client, struct response_head *head, enum framing framing)
 {
-    void *owner = client->owner;
-    const struct client_events *events = client->events;
+    void *owner = client->client.owner;
+    const struct client_events *events = client->client.events;
     bool last = framing == FRAMING_NONE || (framing == FRAMING_LENGTH && head->length == 0);
     client->framing = framing;
     client->keep_alive = head->keep_alive && framing != FRAMING_EOF;
@@ -159,8 +166,8 @@ static size_t read_head(struct http1_client *client, const char *data, size_t le
 
 static size_t read_length(struct http1_client *client, const char *data, size_t length)
 {
-    void *owner = client->owner;
-    const struct client_events *events = client->events;
+    void *owner = client->client.owner;
+    const struct client_events *events = client->client.events;
     if (length > client->left)
         length = (size_t)client->left;
     client->left -= length;
@@ -178,13 +185,13 @@ static void got_trailers(struct http1_client *client)
         return;
     struct fields *trailers = arena_zalloc(client->arena, sizeof *trailers);
     parse_trailers(lines, false, client->arena, trailers);
-    client->events->on_trailers(client->owner, trailers);
+    client->client.events->on_trailers(client->client.owner, trailers);
 }
 
 static size_t read_chunked(struct http1_client *client, const char *data, size_t length)
 {
-    void *owner = client->owner;
-    const struct client_events *events = client->events;
+    void *owner = client->client.owner;
+    const struct client_events *events = client->client.events;
     struct str input = {data, length}, piece;
     switch (chunked_next(&client->chunked, &input, &piece)) {
     case CHUNKED_DATA:
@@ -214,7 +221,7 @@ static size_t read_body(struct http1_client *client, const char *data, size_t le
         return read_length(client, data, length);
     if (client->framing == FRAMING_CHUNKED)
         return read_chunked(client, data, length);
-    client->events->on_body(client->owner, data, length, false);
+    client->client.events->on_body(client->client.owner, data, length, false);
     return length;
 }
 
@@ -251,8 +258,8 @@ static void on_eof(struct connection *connection)
     if (connection->stopped)
         return; /* the end is found when reading starts again */
     if (client->phase == PHASE_BODY && client->framing == FRAMING_EOF && !connection->cut) {
-        void *owner = client->owner;
-        const struct client_events *events = client->events;
+        void *owner = client->client.owner;
+        const struct client_events *events = client->client.events;
         end_exchange(client);
         events->on_body(owner, NULL, 0, true);
         return;
@@ -284,8 +291,9 @@ static void on_connected(struct connection *connection)
 {
     struct http1_client *client = client_of(connection);
     client->phase = PHASE_REQUEST;
+    client->client.connected = true;
     connection_no_timeout(connection);
-    client->events->on_connected(client->owner);
+    client->client.events->on_connected(client->client.owner);
 }
 
 /* The endpoint's socket is full. */
@@ -295,7 +303,7 @@ static void on_blocked(struct connection *connection)
     client->sent_seen = connection->sent;
     set_timer(client);
     if (client->sending && client->phase != PHASE_IDLE)
-        client->events->on_blocked(client->owner);
+        client->client.events->on_blocked(client->client.owner);
 }
 
 static void on_drained(struct connection *connection)
@@ -305,7 +313,7 @@ static void on_drained(struct connection *connection)
         return;
     set_timer(client);
     if (client->sending)
-        client->events->on_drained(client->owner);
+        client->client.events->on_drained(client->client.owner);
 }
 
 static void on_timeout(struct connection *connection)
@@ -349,74 +357,32 @@ static const struct connection_events connection_events = {
 
 /* --- for the owner --- */
 
-struct http1_client *http1_client_open(struct net *net, const struct address *address,
-                                       const struct tls_target *tls, void *pool,
-                                       const struct client_pool_events *pool_events, void *owner,
-                                       const struct client_events *events,
-                                       const struct client_timeouts *timeouts)
+static struct buf reserve(struct client *face)
 {
-    struct http1_client *client = malloc(sizeof *client);
-    if (!client)
-        return NULL;
-    if (connection_open(&client->connection, net, address, tls, &connection_events) < 0) {
-        int saved = errno;
-        free(client);
-        errno = saved;
-        return NULL;
-    }
-    client->pool = pool;
-    client->pool_events = pool_events;
-    client->use = (struct client_use){.opened_ms = net->loop->now_ms};
-    http1_client_take(client, owner, events, timeouts);
-    client->phase = PHASE_CONNECTING;
-    client->reused = false;
-    connection_timeout(&client->connection, timeouts->connect);
-    return client;
+    return connection_reserve(&of_face(face)->connection, NET_READ);
 }
 
-void http1_client_take(struct http1_client *client, void *owner, const struct client_events *events,
-                       const struct client_timeouts *timeouts)
+static void send_head(struct client *face, const struct buf *head, const struct client_order *order,
+                      struct arena *arena)
 {
-    client->owner = owner;
-    client->events = events;
-    client->timeouts = *timeouts;
-    client->phase = PHASE_REQUEST;
-    client->reused = true;
-    client->sending = false;
-    client->trailers = NULL;
-    client->interims = 0;
-    client->scan = (struct head_scan){0, 0};
-}
-
-bool http1_client_is_connected(const struct http1_client *client)
-{
-    return client->phase != PHASE_CONNECTING;
-}
-
-struct buf http1_client_reserve(struct http1_client *client)
-{
-    return connection_reserve(&client->connection, NET_READ);
-}
-
-void http1_client_send(struct http1_client *client, const struct buf *head, enum method method,
-                       struct arena *arena, bool body, bool chunked)
-{
-    client->use.exchanges++;
-    client->method = method;
+    struct http1_client *client = of_face(face);
+    client->kept.exchanges++;
+    client->method = order->method;
     client->arena = arena;
-    client->sending = body;
-    client->out_chunked = chunked;
+    client->sending = order->body;
+    client->out_chunked = order->chunked;
     connection_commit(&client->connection, head);
     set_timer(client);
 }
 
-void http1_client_trailers(struct http1_client *client, const struct fields *trailers)
+static void set_trailers(struct client *face, const struct fields *trailers)
 {
-    client->trailers = trailers;
+    of_face(face)->trailers = trailers;
 }
 
-void http1_client_send_body(struct http1_client *client, const char *data, size_t length, bool last)
+static void send_body(struct client *face, const char *data, size_t length, bool last)
 {
+    struct http1_client *client = of_face(face);
     struct connection *connection = &client->connection;
     if (client->out_chunked)
         chunk_send(connection, data, length);
@@ -430,8 +396,9 @@ void http1_client_send_body(struct http1_client *client, const char *data, size_
         set_timer(client);
 }
 
-void http1_client_read(struct http1_client *client, bool on)
+static void read_on(struct client *face, bool on)
 {
+    struct http1_client *client = of_face(face);
     if (on)
         connection_start(&client->connection);
     else
@@ -439,9 +406,9 @@ void http1_client_read(struct http1_client *client, bool on)
     set_timer(client);
 }
 
-void http1_client_abandon(struct http1_client *client)
+static void abandon(struct client *face)
 {
-    close_client(client);
+    close_client(of_face(face));
 }
 
 /* --- nobody listens --- */
@@ -461,27 +428,90 @@ static void drop_failure(void *owner, enum client_failure failure, const char *d
     (void)detail;
 }
 
-void http1_client_discard(struct http1_client *client)
+/* The rest is read, and the connection is the pool's again. */
+static void discard(struct client *face)
 {
     static const struct client_events nobody = {.on_body = drop_body, .on_failed = drop_failure};
+    const struct http1_client *client = of_face(face);
     assert(client->phase == PHASE_BODY && client->framing == FRAMING_LENGTH && !client->sending);
-    client->events = &nobody;
-    client->owner = NULL;
+    face->events = &nobody;
+    face->owner = NULL;
 }
 
-void http1_client_close(struct http1_client *client)
+static const struct client_ops ops = {
+    .reserve = reserve,
+    .send = send_head,
+    .trailers = set_trailers,
+    .send_body = send_body,
+    .read = read_on,
+    .abandon = abandon,
+    .discard = discard,
+};
+
+/* --- for the pool --- */
+
+static void begin(struct http1_client *client, void *owner, const struct client_events *events,
+                  const struct client_timeouts *timeouts)
 {
+    client->client.owner = owner;
+    client->client.events = events;
+    client->timeouts = *timeouts;
+    client->sending = false;
+    client->trailers = NULL;
+    client->interims = 0;
+    client->scan = (struct head_scan){0, 0};
+}
+
+static struct client *take(struct client_connection *kept, void *owner, const struct client_events *events,
+                           const struct client_timeouts *timeouts)
+{
+    struct http1_client *client = of_kept(kept);
+    begin(client, owner, events, timeouts);
+    client->phase = PHASE_REQUEST;
+    client->reused = true;
+    return &client->client;
+}
+
+static void keep(struct client_connection *kept, uint64_t idle_timeout_ms)
+{
+    struct connection *connection = &of_kept(kept)->connection;
+    kept->idle_ms = connection->net->loop->now_ms;
+    connection_timeout(connection, idle_timeout_ms);
+}
+
+static void close_idle(struct client_connection *kept)
+{
+    struct http1_client *client = of_kept(kept);
     assert(client->phase == PHASE_IDLE);
     close_client(client);
 }
 
-const struct client_use *http1_client_use(const struct http1_client *client)
-{
-    return &client->use;
-}
+static const struct client_connection_ops kept_ops = {.take = take, .keep = keep, .close = close_idle};
 
-void http1_client_keep(struct http1_client *client, uint64_t idle_timeout_ms)
+struct client *http1_client_open(const struct client_target *target, void *owner,
+                                 const struct client_events *events, const struct client_timeouts *timeouts)
 {
-    client->use.idle_ms = client->connection.net->loop->now_ms;
-    connection_timeout(&client->connection, idle_timeout_ms);
+    struct http1_client *client = malloc(sizeof *client);
+    if (!client)
+        return NULL;
+    if (connection_open(&client->connection, target->net, target->address, target->tls, &connection_events) <
+        0) {
+        int saved = errno;
+        free(client);
+        errno = saved;
+        return NULL;
+    }
+    client->client = (struct client){.ops = &ops};
+    client->kept = (struct client_connection){
+        .ops = &kept_ops,
+        .pool_events = target->pool_events,
+        .pool = target->pool,
+        .opened_ms = target->net->loop->now_ms,
+    };
+    list_init(&client->kept.link);
+    begin(client, owner, events, timeouts);
+    client->phase = PHASE_CONNECTING;
+    client->reused = false;
+    connection_timeout(&client->connection, timeouts->connect);
+    return &client->client;
 }

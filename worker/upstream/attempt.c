@@ -43,8 +43,8 @@ static void send_body(struct call *call)
     const struct replay *replay = call->replay;
     if (call->body_begun && replay) {
         if (replay->trailers)
-            http1_client_trailers(call->client, replay->trailers);
-        http1_client_send_body(call->client, replay->data, replay->length, replay->last);
+            client_trailers(call->client, replay->trailers);
+        client_send_body(call->client, replay->data, replay->length, replay->last);
         call->asking = !replay->last;
     }
     if (call->asking)
@@ -53,17 +53,18 @@ static void send_body(struct call *call)
 
 bool attempt_send(struct call *call)
 {
-    struct buf head = http1_client_reserve(call->client);
+    struct client_order order = {.method = call->method, .body = call->body, .chunked = call->chunked};
+    struct buf head = client_reserve(call->client);
     if (!call->cluster->tls)
         write_proxy_header(call, &head);
     if (!call->events->write_head(call->owner, call->endpoint, &head) || head.overflow) {
-        http1_client_abandon(call->client);
+        client_abandon(call->client);
         call_fail(call, CALL_TOO_LARGE, "the request's head is too large to send on");
         return false;
     }
     call->began = call->asked = call->cluster->worker->loop.now;
     call->asking = call->body;
-    http1_client_send(call->client, &head, call->method, call->arena, call->body, call->chunked);
+    client_send(call->client, &head, &order, call->arena);
     if (call->body)
         send_body(call);
     if (call->retrying && call->retrying->hedge && !call->asking)
@@ -72,7 +73,7 @@ bool attempt_send(struct call *call)
 }
 
 /* A new connection; NULL with errno. When descriptors are lacking, what no client waits for is given up for it. */
-static struct http1_client *open_client(struct call *call, struct endpoint *endpoint)
+static struct client *open_client(struct call *call, struct endpoint *endpoint)
 {
     struct worker *worker = call->cluster->worker;
     struct tls_target target;
@@ -82,9 +83,7 @@ static struct http1_client *open_client(struct call *call, struct endpoint *endp
         write_proxy_header(call, &before);
     const struct tls_target *tls = endpoint_tls_target(endpoint, buf_str(&before), &target);
     for (;;) {
-        struct http1_client *client =
-            http1_client_open(&worker->net, endpoint->address, tls, endpoint, &endpoint_pool_events, call,
-                              &call_client_events, &call->cluster->timeouts);
+        struct client *client = pool_open(endpoint, tls, call, &call_client_events);
         if (client) {
             stat_add(worker->stats, STAT_UPSTREAM_CONNECTIONS, 1);
             return client;
@@ -149,11 +148,9 @@ static enum taken not_opened(struct call *call)
 static enum taken connect_to(struct call *call, struct endpoint *endpoint, bool fresh)
 {
     struct worker *worker = call->cluster->worker;
-    struct http1_client *client = fresh ? NULL : endpoint_take(endpoint);
-    if (client) {
+    call->client = fresh ? NULL : pool_take(endpoint, call, &call_client_events);
+    if (call->client) {
         stat_add(worker->stats, STAT_UPSTREAM_REUSED, 1);
-        http1_client_take(client, call, &call_client_events, &call->cluster->timeouts);
-        call->client = client;
         return TAKEN;
     }
     call->client = open_client(call, endpoint);
@@ -239,7 +236,7 @@ bool attempt_next(struct call *call, bool *busy)
     } while (taken == REFUSED);
     if (taken == OVER)
         return false;
-    return !call->client || !http1_client_is_connected(call->client) || attempt_send(call);
+    return !call->client || !call->client->connected || attempt_send(call);
 }
 
 static bool wait_in_queue(struct call *call)
@@ -301,7 +298,7 @@ static void on_pause(struct timer *timer)
     }
     switch (connect_to(call, call->endpoint, false)) {
     case TAKEN:
-        if (call->client && http1_client_is_connected(call->client))
+        if (call->client && call->client->connected)
             attempt_send(call);
         return;
     case REFUSED:

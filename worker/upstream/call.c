@@ -82,18 +82,18 @@ static void end(struct call *call)
 
 void call_drop(struct call *call)
 {
-    struct http1_client *client = call->client;
+    struct client *client = call->client;
     end(call);
     if (client)
-        http1_client_abandon(client);
+        client_abandon(client);
 }
 
 void call_yield(struct call *primary)
 {
-    struct http1_client *client = primary->client;
+    struct client *client = primary->client;
     end_try(primary);
     if (client)
-        http1_client_abandon(client);
+        client_abandon(client);
 }
 
 /* The second try is over without an answer: the first goes on, or its failure is told now. */
@@ -191,7 +191,7 @@ bool call_try_failed(struct call *call, enum call_failure failure, const char *d
 static void on_try_end(struct timer *timer)
 {
     struct call *call = CONTAINER_OF(timer, struct call, try_end);
-    struct http1_client *client = call->client;
+    struct client *client = call->client;
     static const char detail[] = "no answer within the time of a try (retry.per_try)";
     call->try_timed = false;
     if (call->asking) { /* it is the owner that is waited for */
@@ -203,7 +203,7 @@ static void on_try_end(struct timer *timer)
     call_judge(call, 0, detail, 0);
     end_try(call);
     if (client)
-        http1_client_abandon(client);
+        client_abandon(client);
     call_try_failed(call, CALL_TIMEOUT, detail, RETRY_TIMEOUT);
 }
 
@@ -241,7 +241,7 @@ static void on_total(struct timer *timer)
     }
     call->hedge = NULL;
     if (call->client)
-        http1_client_abandon(call->client);
+        client_abandon(call->client);
     call_fail(call, call->callers ? CALL_DEADLINE : CALL_TIMEOUT, detail);
 }
 
@@ -367,7 +367,7 @@ void call_trailers(struct call *call, const struct fields *trailers)
     if (call->replay)
         call->replay->trailers = trailers;
     if (call->client)
-        http1_client_trailers(call->client, trailers);
+        client_trailers(call->client, trailers);
 }
 
 void call_send(struct call *call, const char *data, size_t length, bool last)
@@ -378,7 +378,7 @@ void call_send(struct call *call, const char *data, size_t length, bool last)
     if (call->replay)
         replay_add(call, data, length, last);
     if (call->client)
-        http1_client_send_body(call->client, data, length, last);
+        client_send_body(call->client, data, length, last);
     if (last && call->try_timed) /* from now on it is the endpoint that is waited for */
         timer_set(timers_of(call), &call->try_end,
                   call->cluster->worker->loop.now_ms + call->retrying->per_try);
@@ -388,14 +388,14 @@ void call_send(struct call *call, const char *data, size_t length, bool last)
 
 void call_read(struct call *call, bool on)
 {
-    struct http1_client *client = call->hedge && call->answered ? call->hedge->client : call->client;
+    struct client *client = call->hedge && call->answered ? call->hedge->client : call->client;
     if (client)
-        http1_client_read(client, on);
+        client_read(client, on);
 }
 
 void call_cancel(struct call *call)
 {
-    struct http1_client *client = call->client;
+    struct client *client = call->client;
     if (!call->cluster)
         return;
     if (!call->answered)
@@ -404,7 +404,7 @@ void call_cancel(struct call *call)
         call_learn(call, 200, NULL, 0);
     end(call);
     if (client)
-        http1_client_abandon(client);
+        client_abandon(client);
 }
 
 /* --- the connection's events --- */
@@ -423,15 +423,15 @@ static void on_interim(void *owner, const struct response_head *head)
 /* Its answer isn't wanted: the rest of it is read if that is little, so that the connection is kept. */
 static void drop_answer(struct call *call, const struct response_head *head, bool last)
 {
-    struct http1_client *client = call->client;
+    struct client *client = call->client;
     bool asking = call->asking;
     end_try(call);
     if (last)
         return; /* it is the pool's again */
     if (head->body == BODY_LENGTH && head->length <= DROPPED_MOST && !asking)
-        http1_client_discard(client);
+        client_discard(client);
     else
-        http1_client_abandon(client);
+        client_abandon(client);
 }
 
 /* Whether the head is passed over: for another try, or for the one that goes on beside. */

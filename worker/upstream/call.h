@@ -60,7 +60,7 @@ struct call {
     struct arena *arena;             /* the owner's; the answer's head lies in it */
     struct endpoint *endpoint;       /* NULL: none now */
     struct endpoint *last;           /* the one tried last, or NULL */
-    struct http1_client *client;     /* NULL: none now */
+    struct client *client;           /* NULL: none now */
     const struct breaking *breaking; /* NULL: none */
     const struct retrying *retrying; /* NULL: one try */
     struct replay *replay;           /* NULL: nothing of the body is kept */

@@ -17,90 +17,11 @@ enum {
     UP_LOOK_MS = 100, /* nobody tells those who wait that probes found an endpoint up */
 };
 
-/* --- idle connections --- */
-
-/* Whether it has carried all it may, or is too old; else `*keep_ms` is how long it may be idle. */
-static bool spent(const struct http1_client *client, const struct pool_settings *keep, uint64_t now_ms,
-                  uint64_t *keep_ms)
-{
-    const struct client_use *use = http1_client_use(client);
-    if (keep->requests && use->exchanges >= keep->requests)
-        return true;
-    if (keep->max_age) {
-        uint64_t end = use->opened_ms + (uint64_t)keep->max_age;
-        if (now_ms >= end)
-            return true;
-        if (end - now_ms < *keep_ms)
-            *keep_ms = end - now_ms;
-    }
-    return false;
-}
-
-static void on_idle(void *pool, struct http1_client *client)
-{
-    struct endpoint *endpoint = pool;
-    const struct pool_settings *keep = &endpoint->cluster->settings->keepalive;
-    uint64_t keep_ms = (uint64_t)keep->idle_timeout;
-    if (!endpoint_is_there(endpoint) ||
-        spent(client, keep, endpoint->cluster->worker->loop.now_ms, &keep_ms)) {
-        http1_client_close(client);
-        return;
-    }
-    list_push_front(&endpoint->idle, http1_client_link(client));
-    endpoint->idle_count++;
-    http1_client_keep(client, keep_ms);
-    if (endpoint->idle_count > keep->idle) /* the one that was idle longest goes */
-        http1_client_close(http1_client_of_link(endpoint->idle.prev));
-}
-
-static void on_closed(void *pool, struct http1_client *client)
-{
-    struct endpoint *endpoint = pool;
-    if (list_empty(http1_client_link(client)))
-        return; /* it was in use */
-    list_remove(http1_client_link(client));
-    endpoint->idle_count--;
-}
-
-const struct client_pool_events endpoint_pool_events = {.on_idle = on_idle, .on_closed = on_closed};
-
-struct http1_client *endpoint_take(struct endpoint *endpoint)
-{
-    struct list *link = list_pop(&endpoint->idle);
-    if (!link)
-        return NULL;
-    endpoint->idle_count--;
-    return http1_client_of_link(link);
-}
-
-void endpoint_close_idle(struct endpoint *endpoint)
-{
-    while (!list_empty(&endpoint->idle))
-        http1_client_close(http1_client_of_link(endpoint->idle.next));
-}
-
-static bool close_oldest(struct worker *worker)
-{
-    struct http1_client *oldest = NULL;
-    for (unsigned i = 0; i < worker->site->settings->upstreams.count; i++) {
-        const struct cluster *cluster = &worker->clusters[i];
-        for (unsigned j = 0; j < cluster->count; j++) {
-            struct list *idle = &cluster->endpoints[j].idle;
-            if (list_empty(idle))
-                continue;
-            struct http1_client *last = http1_client_of_link(idle->prev);
-            if (!oldest || http1_client_use(last)->idle_ms < http1_client_use(oldest)->idle_ms)
-                oldest = last;
-        }
-    }
-    if (oldest)
-        http1_client_close(oldest);
-    return oldest;
-}
+/* --- descriptors --- */
 
 bool clusters_make_room(struct worker *worker)
 {
-    if (close_oldest(worker))
+    if (pools_close_oldest(worker))
         return true;
     if (list_empty(&worker->background))
         return false;
@@ -389,7 +310,7 @@ static void open_endpoint(struct endpoint *endpoint, struct cluster *cluster,
     endpoint->tier = settings->host ? TIER_VACANT : 0;
     endpoint->base = endpoint->weight = (unsigned)settings->weight;
     endpoint->cap = most ? (unsigned)most : UINT_MAX;
-    list_init(&endpoint->idle);
+    pool_init(&endpoint->pool);
     endpoint_reset(endpoint);
 }
 
@@ -451,7 +372,7 @@ void clusters_close(struct worker *worker)
     for (unsigned i = 0; i < worker->site->settings->upstreams.count; i++) {
         struct cluster *cluster = &worker->clusters[i];
         for (unsigned j = 0; j < cluster->count; j++) {
-            endpoint_close_idle(&cluster->endpoints[j]);
+            pool_close_idle(&cluster->endpoints[j].pool);
             endpoint_tls_forget(&cluster->endpoints[j]);
         }
     }

@@ -6,8 +6,8 @@
 #include "shared/shm/budget.h"
 #include "shared/shm/endpoints.h"
 #include "shared/shm/gradient.h"
-#include "worker/http/http1_client.h"
 #include "worker/request/worker.h"
+#include "worker/upstream/pool.h"
 #include "worker/upstream/queue.h"
 
 struct balancer;
@@ -29,8 +29,7 @@ struct endpoint {
     const char *text;                         /* the address as it stands in logs */
     unsigned tier;                            /* TIER_…, or how many priorities are before its own */
     uint16_t priority;                        /* of an SRV record */
-    struct list idle;                         /* connections, the one used last first */
-    unsigned idle_count;
+    struct pool pool;
     unsigned active;             /* calls of this worker in progress, a connection each */
     unsigned cap;                /* of `active` */
     uint32_t others_active;      /* calls of other processes, as of cluster->summed_at */
@@ -180,8 +179,6 @@ static inline const char *endpoint_keep_text(const struct endpoint *endpoint, st
 /* As if it had just been opened: nothing is known of its address. */
 void endpoint_reset(struct endpoint *endpoint);
 
-void endpoint_close_idle(struct endpoint *endpoint);
-
 /* Why there is no endpoint to try, in words, in `arena`. */
 const char *cluster_lacks(const struct cluster *cluster, struct arena *arena);
 
@@ -190,9 +187,6 @@ void cluster_set_weight(struct cluster *cluster, const struct endpoint_settings 
 
 /* Weights, or who is there, have changed. */
 void cluster_weigh(struct cluster *cluster);
-
-/* An idle connection of the endpoint, taken out; NULL: there is none. */
-struct http1_client *endpoint_take(struct endpoint *endpoint);
 
 /* A call takes the endpoint, or lets it go. */
 static inline void endpoint_count(struct endpoint *endpoint, int by)
@@ -261,7 +255,5 @@ static inline void endpoint_completed(struct endpoint *endpoint)
 
 /* A connection could not be made: others are preferred for a while. */
 void endpoint_refused(struct endpoint *endpoint);
-
-extern const struct client_pool_events endpoint_pool_events;
 
 #endif

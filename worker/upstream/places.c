@@ -44,7 +44,7 @@ void places_open(struct cluster *cluster, const uint32_t *first, struct arena *a
 static void vacate(struct endpoint *endpoint)
 {
     endpoint->tier = TIER_VACANT;
-    endpoint_close_idle(endpoint);
+    pool_close_idle(&endpoint->pool);
 }
 
 static void set_address(struct endpoint *endpoint, struct place *place, const struct name_address *from)

@@ -27,7 +27,7 @@ struct probe {
     struct address where;   /* of the endpoint, when it began, */
     struct address address; /* and with a port of its own */
     uint64_t began;         /* ms */
-    struct http1_client *client;
+    struct client *client;
     struct arena *arena; /* NULL: none is in progress */
     struct buf body;
     bool failed; /* the last one */
@@ -73,10 +73,10 @@ static void set_next(struct probe *probe)
 static void put_down(struct probe *probe)
 {
     struct worker *worker = worker_of(probe);
-    struct http1_client *client = probe->client;
+    struct client *client = probe->client;
     probe->client = NULL;
     if (client)
-        http1_client_abandon(client);
+        client_abandon(client);
     list_remove(&probe->background.link);
     service_arena_give(&worker->service, &probe->arena);
 }
@@ -173,7 +173,7 @@ static void on_connected(void *owner)
         return;
     }
     struct str method = str_of(health_methods[settings->method]);
-    struct buf head = http1_client_reserve(probe->client);
+    struct buf head = client_reserve(probe->client);
     if (!cluster->tls)
         write_proxy_header(cluster, &head);
     forward_line(&head, method, str_of(settings->path),
@@ -183,7 +183,8 @@ static void on_connected(void *owner)
         finish(probe, "the probe's head is too large to send");
         return;
     }
-    http1_client_send(probe->client, &head, method_of(method), probe->arena, false, false);
+    struct client_order order = {.method = method_of(method)};
+    client_send(probe->client, &head, &order, probe->arena);
 }
 
 static void on_head(void *owner, struct response_head *head, bool last)
@@ -258,16 +259,16 @@ static const struct client_events client_events = {
 };
 
 /* No connection is kept. */
-static void on_idle(void *pool, struct http1_client *client)
+static void on_idle(void *pool, struct client_connection *connection)
 {
     (void)pool;
-    http1_client_close(client);
+    client_connection_close(connection);
 }
 
-static void on_closed(void *pool, struct http1_client *client)
+static void on_closed(void *pool, struct client_connection *connection)
 {
     (void)pool;
-    (void)client;
+    (void)connection;
 }
 
 static const struct client_pool_events pool_events = {.on_idle = on_idle, .on_closed = on_closed};
@@ -322,8 +323,8 @@ static void begin(struct probe *probe)
     if (cluster->tls)
         write_proxy_header(cluster, &before);
     const struct tls_target *tls = endpoint_tls_target(probe->endpoint, buf_str(&before), &target);
-    probe->client = http1_client_open(&worker->net, &probe->address, tls, probe, &pool_events, probe,
-                                      &client_events, &timeouts);
+    struct client_target to = {&worker->net, &probe->address, tls, probe, &pool_events};
+    probe->client = pool_open_apart(cluster, &to, probe, &client_events, &timeouts);
     if (probe->client)
         timer_set(&worker->loop.timers, &probe->timer, probe->began + timeout);
     else
@@ -340,8 +341,7 @@ static void on_timer(struct timer *timer)
     } else if (probe->arena) {
         char why[WHY_MAX];
         snprintf(why, sizeof why, "%s within %" PRId64 " ms",
-                 http1_client_is_connected(probe->client) ? "no answer" : "no connection",
-                 settings_of(probe)->timeout);
+                 probe->client->connected ? "no answer" : "no connection", settings_of(probe)->timeout);
         finish(probe, why);
     } else if (!worker->service.draining) {
         begin(probe);

@@ -1,0 +1,111 @@
+/* pool: the connections that a worker has to an endpoint. */
+#include "worker/upstream/pool.h"
+
+#include "worker/http/http1_client.h"
+#include "worker/request/site.h"
+#include "worker/upstream/cluster.h"
+
+static struct client_connection *of_link(struct list *link)
+{
+    return CONTAINER_OF(link, struct client_connection, link);
+}
+
+/* Whether it has carried all it may, or is too old; else `*keep_ms` is how long it may be idle. */
+static bool spent(const struct client_connection *connection, const struct pool_settings *keep,
+                  uint64_t now_ms, uint64_t *keep_ms)
+{
+    if (keep->requests && connection->exchanges >= keep->requests)
+        return true;
+    if (keep->max_age) {
+        uint64_t end = connection->opened_ms + (uint64_t)keep->max_age;
+        if (now_ms >= end)
+            return true;
+        if (end - now_ms < *keep_ms)
+            *keep_ms = end - now_ms;
+    }
+    return false;
+}
+
+static void on_idle(void *owner, struct client_connection *connection)
+{
+    struct endpoint *endpoint = owner;
+    struct pool *pool = &endpoint->pool;
+    const struct pool_settings *keep = &endpoint->cluster->settings->keepalive;
+    uint64_t keep_ms = (uint64_t)keep->idle_timeout;
+    if (!endpoint_is_there(endpoint) ||
+        spent(connection, keep, endpoint->cluster->worker->loop.now_ms, &keep_ms)) {
+        client_connection_close(connection);
+        return;
+    }
+    list_push_front(&pool->idle, &connection->link);
+    pool->idle_count++;
+    client_connection_keep(connection, keep_ms);
+    if (pool->idle_count > keep->idle) /* the one that was idle longest goes */
+        client_connection_close(of_link(pool->idle.prev));
+}
+
+static void on_closed(void *owner, struct client_connection *connection)
+{
+    struct endpoint *endpoint = owner;
+    if (list_empty(&connection->link))
+        return; /* it was in use */
+    list_remove(&connection->link);
+    endpoint->pool.idle_count--;
+}
+
+static const struct client_pool_events pool_events = {.on_idle = on_idle, .on_closed = on_closed};
+
+void pool_init(struct pool *pool)
+{
+    *pool = (struct pool){.idle_count = 0};
+    list_init(&pool->idle);
+}
+
+struct client *pool_take(struct endpoint *endpoint, void *owner, const struct client_events *events)
+{
+    struct list *link = list_pop(&endpoint->pool.idle);
+    if (!link)
+        return NULL;
+    endpoint->pool.idle_count--;
+    return client_connection_take(of_link(link), owner, events, &endpoint->cluster->timeouts);
+}
+
+struct client *pool_open(struct endpoint *endpoint, const struct tls_target *tls, void *owner,
+                         const struct client_events *events)
+{
+    const struct cluster *cluster = endpoint->cluster;
+    struct client_target target = {&cluster->worker->net, endpoint->address, tls, endpoint, &pool_events};
+    return pool_open_apart(cluster, &target, owner, events, &cluster->timeouts);
+}
+
+struct client *pool_open_apart(const struct cluster *cluster, const struct client_target *target, void *owner,
+                               const struct client_events *events, const struct client_timeouts *timeouts)
+{
+    (void)cluster;
+    return http1_client_open(target, owner, events, timeouts);
+}
+
+void pool_close_idle(struct pool *pool)
+{
+    while (!list_empty(&pool->idle))
+        client_connection_close(of_link(pool->idle.next));
+}
+
+bool pools_close_oldest(struct worker *worker)
+{
+    struct client_connection *oldest = NULL;
+    for (unsigned i = 0; i < worker->site->settings->upstreams.count; i++) {
+        const struct cluster *cluster = &worker->clusters[i];
+        for (unsigned j = 0; j < cluster->count; j++) {
+            struct list *idle = &cluster->endpoints[j].pool.idle;
+            if (list_empty(idle))
+                continue;
+            struct client_connection *last = of_link(idle->prev);
+            if (!oldest || last->idle_ms < oldest->idle_ms)
+                oldest = last;
+        }
+    }
+    if (oldest)
+        client_connection_close(oldest);
+    return oldest;
+}

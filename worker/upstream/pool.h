@@ -1,0 +1,37 @@
+/* pool: the connections that a worker has to an endpoint. Called by attempt.c, which gets exchanges on them, by cluster.c
+ * and places.c, which close them.
+ */
+#ifndef UPSTREAM_POOL_H
+#define UPSTREAM_POOL_H
+
+#include "worker/http/client.h"
+
+struct cluster;
+struct endpoint;
+struct tls_target;
+struct worker;
+
+struct pool {
+    struct list idle; /* connections, the one used last first */
+    unsigned idle_count;
+};
+
+void pool_init(struct pool *pool);
+
+/* An exchange on a kept connection of the endpoint; NULL: there is none. */
+struct client *pool_take(struct endpoint *endpoint, void *owner, const struct client_events *events);
+
+/* An exchange on a new one, with TLS or `tls` NULL; NULL with errno when it failed at once. */
+struct client *pool_open(struct endpoint *endpoint, const struct tls_target *tls, void *owner,
+                         const struct client_events *events);
+
+/* The same on a connection that no pool of an endpoint has: by the protocol of the cluster. */
+struct client *pool_open_apart(const struct cluster *cluster, const struct client_target *target, void *owner,
+                               const struct client_events *events, const struct client_timeouts *timeouts);
+
+void pool_close_idle(struct pool *pool);
+
+/* Closes that connection of all clusters which is idle longest. False: there is none. */
+bool pools_close_oldest(struct worker *worker);
+
+#endif
