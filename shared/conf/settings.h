@@ -39,6 +39,16 @@ struct admin_settings {
     const char *group;  /* NULL: root's */
 };
 
+/* What an HTTP/2 connection of a client may take, beside the others. */
+struct http2_settings {
+    struct origin origin;
+    int64_t max_streams;       /* at a time */
+    int64_t window;            /* bytes of a request's body that wait for its upstream */
+    int64_t connection_window; /* of all together */
+    int64_t max_resets;        /* cancelled streams; 0: no limit */
+    int64_t max_overhead;      /* points; 0: no limit */
+};
+
 /* What a client connection may take. Milliseconds and bytes. */
 struct client_settings {
     struct origin origin;
@@ -55,6 +65,7 @@ struct client_settings {
     int64_t max_per_address;   /* connections of an address, a worker; 0: no limit */
     int64_t least_rate;        /* bytes a second, of a body and of taking an answer; 0: none */
     int64_t least_rate_window; /* over which it is measured */
+    struct http2_settings http2;
 };
 
 /* What upstreams are told of where a request came from. */

@@ -102,6 +102,39 @@ static const struct row admin_rows[] = {
 const struct section admin_section = {
     .name = "admin", .size = sizeof(struct admin_settings), .rows = admin_rows};
 
+#define HTTP2(kind_, member, ...) ROW_(kind_, struct http2_settings, member, __VA_ARGS__)
+
+static const struct row http2_rows[] = {
+    HTTP2(ROW_NUMBER, max_streams, .fallback = "128", .min = 1, .max = 10000,
+          .help = "requests in progress on a connection; a client that begins more is cut off"),
+    HTTP2(ROW_SIZE, window, .fallback = "64K", .min = 65535, .max = GB,
+          .help = "bytes of a request's body that may wait for who takes them"),
+    HTTP2(ROW_SIZE, connection_window, .fallback = "1M", .min = 65535, .max = GB,
+          .help = "the same of all requests of a connection together"),
+    HTTP2(ROW_NUMBER, max_resets, .fallback = "100", .min = 0, .max = 1000000,
+          .help =
+              "streams that a client may cancel beyond those that it lets be answered, of which a tenth is "
+              "forgiven each second; then it is cut off; 0: no limit"),
+    HTTP2(ROW_NUMBER, max_overhead, .fallback = "10000", .min = 0, .max = 100000000,
+          .help = "points for frames that carry neither a request nor data (SETTINGS 100, empty frames 50, "
+                  "PING 20, "
+                  "PRIORITY and unknown ones 10, WINDOW_UPDATE 4, tiny DATA 1), less 8 for each that does; a "
+                  "tenth is "
+                  "forgiven each second; a client with more is cut off; 0: no limit"),
+    ROW_END,
+};
+
+static void http2_check(struct conf_loader *loader, void *structure)
+{
+    const struct http2_settings *http2 = structure;
+    if (http2->connection_window < http2->window)
+        conf_error(loader, http2->origin, "connection_window", "is less than window (%lld bytes)",
+                   (long long)http2->window);
+}
+
+static const struct section http2_section = {
+    .name = "client.http2", .size = sizeof(struct http2_settings), .rows = http2_rows, .check = http2_check};
+
 #define CLIENT(kind_, member, ...) ROW_(kind_, struct client_settings, member, __VA_ARGS__)
 
 static const struct row client_rows[] = {
@@ -137,6 +170,8 @@ static const struct row client_rows[] = {
             "it, else it is cut; 0: none"),
     CLIENT(ROW_DURATION, least_rate_window, .fallback = "30s", .min = 100, .max = HOUR,
            .help = "the time over which least_rate is measured; nobody is cut before it"),
+    CLIENT(ROW_GROUP, http2, .section = &http2_section,
+           .help = "what a connection that speaks HTTP/2 may take"),
     ROW_END,
 };
 

@@ -7,6 +7,7 @@
 #define HTTP_EXCHANGE_H
 
 #include "shared/base/address.h"
+#include "shared/base/log.h"
 #include "worker/http/message.h"
 #include "worker/net/admission.h"
 #include "worker/net/net.h"
@@ -73,7 +74,8 @@ struct http_service {
     uint64_t max_body;     /* 0: none */
     uint32_t max_requests; /* on a connection; 0: no limit */
     uint64_t least_rate, least_rate_window;
-    uint32_t http2_streams, http2_window, http2_connection_window; /* settings `http2` */
+    uint32_t http2_streams, http2_window, http2_connection_window, http2_resets, http2_overhead;
+    struct log_seldom http2_said; /* of abuse */
 };
 
 struct tls_peer;

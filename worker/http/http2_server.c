@@ -10,9 +10,12 @@
 #include "worker/http/http2_server_state.h"
 
 enum {
-    LINGER_MS = 2000,         /* how long a client may go on sending when the session is over */
-    LINGER_BYTES = 1 << 20,   /* and how much: else what it hasn't read yet would be lost by a reset */
-    GOODBYE_MS = 5000,        /* how long the answer to a PING may take */
+    LINGER_MS = 2000,       /* how long a client may go on sending when the session is over */
+    LINGER_BYTES = 1 << 20, /* and how much: else what it hasn't read yet would be lost by a reset */
+    GOODBYE_MS = 5000,      /* how long the answer to a PING may take */
+    LIBRARY_CONTINUATIONS = 1000,
+    LIBRARY_RESETS = 1000000,
+    FIRST_UNKNOWN_FRAME = NGHTTP2_CONTINUATION + 1,
     UNREAD_FRAMES_MAX = 1024, /* that wait for a client that doesn't read: then we don't, either */
 };
 
@@ -90,7 +93,8 @@ static void linger(struct http2_server *server)
 static void on_over(struct http2_session *session, int error)
 {
     struct http2_server *server = http2_server_of(session);
-    end_exchanges(server, error ? "protocol" : "client");
+    (void)error;
+    end_exchanges(server, session->terminated ? "abuse" : "protocol");
     linger(server);
 }
 
@@ -117,6 +121,7 @@ static void leave(struct http2_server *server)
     if (server->leaving || server->lingers)
         return;
     server->leaving = true;
+    stat_add(server->service->net->stats, STAT_HTTP2_GOAWAYS, 1);
     nghttp2_submit_shutdown_notice(library);
     nghttp2_submit_ping(library, NGHTTP2_FLAG_NONE, payload);
     timer_set(&loop_of(server)->timers, &server->goodbye, loop_of(server)->now_ms + GOODBYE_MS);
@@ -143,6 +148,47 @@ void http2_server_counted(struct http2_server *server)
     else if (service->keepalive_timeout)
         return;
     leave(server);
+}
+
+/* --- abuse --- */
+
+static void say_cut_off(struct http2_server *server, const char *why)
+{
+    struct http_service *service = server->service;
+    if (!log_seldom(&service->http2_said, loop_of(server)->now_ms))
+        return;
+    char text[ADDRESS_TEXT_SIZE];
+    address_format(&server->peer, text);
+    log_warning("client %s: HTTP/2: %s; cut off (and %u before that were not logged)", text, why,
+                service->http2_said.left_out);
+}
+
+void http2_server_abused(struct http2_server *server, enum http2_abuse abuse)
+{
+    if (abuse == HTTP2_ABUSE_NONE || server->session.terminated)
+        return;
+    stat_add(server->service->net->stats, http2_abuse_stat(abuse), 1);
+    say_cut_off(server, http2_abuse_text(abuse));
+    http2_session_terminate(&server->session, NGHTTP2_ENHANCE_YOUR_CALM);
+}
+
+/* --- frames that went out --- */
+
+/* Those that tell that the client broke the protocol: the library has seen it, and ends the stream or the connection. */
+static void on_frame_sent(struct http2_session *session, const nghttp2_frame *frame)
+{
+    struct http2_server *server = http2_server_of(session);
+    struct stats_row *stats = server->service->net->stats;
+    if (frame->hd.type == NGHTTP2_DATA) {
+        http2_abuse_earn_data(&server->budgets);
+    } else if (frame->hd.type == NGHTTP2_GOAWAY && frame->goaway.error_code != NGHTTP2_NO_ERROR) {
+        if (!session->terminated)
+            stat_add(stats, STAT_HTTP2_ERRORS, 1);
+    } else if (frame->hd.type == NGHTTP2_RST_STREAM && frame->rst_stream.error_code != NGHTTP2_NO_ERROR &&
+               frame->rst_stream.error_code != NGHTTP2_INTERNAL_ERROR) {
+        struct http2_abuse_limits limits = http2_server_abuse_limits(server);
+        http2_server_abused(server, http2_abuse_reset(&server->budgets, &limits, loop_of(server)->now_ms));
+    }
 }
 
 /* --- time-outs --- */
@@ -213,8 +259,7 @@ static void on_timeout(struct connection *connection)
         else
             set_timer(server);
     } else if (server->head_deadline) {
-        nghttp2_session_terminate_session(server->session.library, NGHTTP2_ENHANCE_YOUR_CALM);
-        http2_session_settle_later(&server->session);
+        http2_session_terminate(&server->session, NGHTTP2_ENHANCE_YOUR_CALM);
     } else {
         leave_now(server);
     }
@@ -286,9 +331,20 @@ static const struct connection_events connection_events = {
 
 /* --- life --- */
 
+/* What we count ourselves, with GOAWAY and a line in the log, the library would end without a word. */
+static void set_options(nghttp2_option *option)
+{
+    nghttp2_option_set_max_continuations(option, LIBRARY_CONTINUATIONS);
+    nghttp2_option_set_stream_reset_rate_limit(option, LIBRARY_RESETS, LIBRARY_RESETS);
+    for (unsigned type = FIRST_UNKNOWN_FRAME; type <= UINT8_MAX; type++)
+        nghttp2_option_set_user_recv_extension_type(option, (uint8_t)type); /* told by on_begin_frame */
+}
+
 static const struct http2_side side = {
     .server = true,
     .set_callbacks = http2_server_stream_callbacks,
+    .set_options = set_options,
+    .on_frame_sent = on_frame_sent,
     .on_over = on_over,
 };
 
@@ -332,6 +388,7 @@ static struct http2_server *make(struct http_service *service, int fd, struct tl
         return NULL;
     }
     list_push_back(&service->http2_connections, &server->connection.link);
+    stat_add(service->net->stats, STAT_HTTP2_CONNECTIONS, 1);
     open_session(server);
     connection_timeout(&server->connection, service->header_timeout);
     if (service->http2_draining)

@@ -4,6 +4,7 @@
 #ifndef HTTP_HTTP2_SERVER_STATE_H
 #define HTTP_HTTP2_SERVER_STATE_H
 
+#include "worker/http/http2_abuse.h"
 #include "worker/http/http2_head.h"
 #include "worker/http/http2_server.h"
 #include "worker/http/http2_stream.h"
@@ -15,6 +16,7 @@ struct http2_server {
     struct http_service *service;
     struct http2_session session;
     struct http2_limits limits;
+    struct http2_budgets budgets;
     struct address peer;
     struct admission admission;
     const void *listener;
@@ -64,6 +66,11 @@ static inline struct http2_server *http2_server_of(struct http2_session *session
     return CONTAINER_OF(session, struct http2_server, session);
 }
 
+static inline struct http2_abuse_limits http2_server_abuse_limits(const struct http2_server *server)
+{
+    return (struct http2_abuse_limits){server->service->http2_resets, server->service->http2_overhead};
+}
+
 /* --- streams (http2_server_stream.c) --- */
 
 /* For nghttp2: what comes on streams. */
@@ -94,6 +101,9 @@ void http2_server_ponged(struct http2_server *server);
 
 /* A header block begins, or is whole. */
 void http2_server_head_timer(struct http2_server *server, bool begun);
+
+/* The client abuses the protocol, if it does: it is counted, told and cut off. */
+void http2_server_abused(struct http2_server *server, enum http2_abuse abuse);
 
 /* --- answers (http2_answer.c) --- */
 

@@ -3,6 +3,8 @@
  */
 #include "worker/http/http2_server_state.h"
 
+enum { FIELDS_BOMB = 16 }; /* a list this many times as large as is taken is not a mistake */
+
 static struct http2_server *server_of(void *session)
 {
     return http2_server_of(session);
@@ -104,6 +106,7 @@ static const char *answer_late(struct http2_exchange *exchange)
     struct pace_rules rules = rules_of(exchange);
     switch (pace_look(exchange->pace_out, &rules, loop_of(exchange)->now_ms, exchange->stream.sent)) {
     case PACE_STALLED:
+        stat_add(exchange->server->service->net->stats, STAT_HTTP2_STALLED, 1);
         return "send_timeout";
     case PACE_SLOW:
         stat_add(exchange->server->service->net->stats, STAT_SLOW_ANSWERS, 1);
@@ -179,6 +182,7 @@ static void on_sent(struct http2_stream *stream)
     struct http2_exchange *exchange = http2_exchange_of(stream);
     struct http2_server *server = exchange->server;
     server->service->events->on_sent(&exchange->exchange);
+    http2_abuse_earn_request(&server->budgets);
     /* Also when both sides have ended it: it was malformed all the same (RFC 9113, section 8.1.1). */
     if (exchange->malformed && exchange->closed)
         nghttp2_submit_rst_stream(server->session.library, NGHTTP2_FLAG_NONE, stream->id,
@@ -258,6 +262,27 @@ static struct http2_exchange *begin(struct http2_server *server, int32_t id)
     return exchange;
 }
 
+static int on_begin_frame(nghttp2_session *library, const nghttp2_frame_hd *frame, void *user_data)
+{
+    struct http2_server *server = server_of(user_data);
+    struct http2_abuse_limits limits = http2_server_abuse_limits(server);
+    (void)library;
+    http2_server_abused(
+        server, http2_abuse_frame(&server->budgets, &limits, frame, server->service->net->loop->now_ms));
+    return 0;
+}
+
+/* A frame of a type that we don't know is ignored (RFC 9113, section 4.1), but for its cost. */
+static int on_unknown_frame(nghttp2_session *library, void **payload, const nghttp2_frame_hd *frame,
+                            void *user_data)
+{
+    (void)library;
+    (void)payload;
+    (void)frame;
+    (void)user_data;
+    return NGHTTP2_ERR_CANCEL;
+}
+
 static int on_begin_headers(nghttp2_session *library, const nghttp2_frame *frame, void *user_data)
 {
     struct http2_server *server = server_of(user_data);
@@ -286,9 +311,13 @@ static int on_header(nghttp2_session *library, const nghttp2_frame *frame, const
     (void)library;
     (void)frame;
     (void)flags;
-    if (server->incoming)
-        http2_head_field(&server->incoming->reading, (struct str){(const char *)name, name_length},
-                         (struct str){(const char *)value, value_length});
+    if (!server->incoming)
+        return 0;
+    struct http2_head *reading = &server->incoming->reading;
+    http2_head_field(reading, (struct str){(const char *)name, name_length},
+                     (struct str){(const char *)value, value_length});
+    if (reading->size > (uint64_t)FIELDS_BOMB * server->limits.max_head)
+        http2_server_abused(server, HTTP2_ABUSE_FIELDS);
     return 0;
 }
 
@@ -381,6 +410,8 @@ static int on_stream_closed(nghttp2_session *library, int32_t id, uint32_t code,
 
 void http2_server_stream_callbacks(nghttp2_session_callbacks *callbacks)
 {
+    nghttp2_session_callbacks_set_on_begin_frame_callback(callbacks, on_begin_frame);
+    nghttp2_session_callbacks_set_unpack_extension_callback(callbacks, on_unknown_frame);
     nghttp2_session_callbacks_set_on_begin_headers_callback(callbacks, on_begin_headers);
     nghttp2_session_callbacks_set_on_header_callback(callbacks, on_header);
     nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks, on_frame);

@@ -152,7 +152,7 @@ static void on_settle(struct deferred *deferred)
 void http2_session_feed(struct http2_session *session, const char *data, size_t length)
 {
     assert(!session->busy);
-    if (!session->library || session->error)
+    if (!session->library || session->error || session->terminated)
         return;
     session->busy = true;
     ssize_t taken = nghttp2_session_mem_recv(session->library, (const uint8_t *)data, length);
@@ -214,6 +214,15 @@ void http2_session_open(struct http2_session *session, struct connection *connec
     nghttp2_session_callbacks_del(callbacks);
     must(nghttp2_submit_settings(session->library, NGHTTP2_FLAG_NONE, settings, count));
     must(nghttp2_session_set_local_window_size(session->library, NGHTTP2_FLAG_NONE, 0, (int32_t)window));
+    http2_session_settle_later(session);
+}
+
+void http2_session_terminate(struct http2_session *session, uint32_t code)
+{
+    if (session->terminated)
+        return;
+    session->terminated = true;
+    nghttp2_session_terminate_session(session->library, code);
     http2_session_settle_later(session);
 }
 

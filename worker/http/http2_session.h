@@ -43,6 +43,7 @@ struct http2_session {
     int error;              /* of the library, to be told by on_over */
     bool busy : 1;          /* the library runs: it must not be entered again */
     bool given_up : 1;      /* by http2_session_give_up() */
+    bool terminated : 1;    /* by http2_session_terminate() */
     bool over : 1;          /* on_over was called */
 };
 
@@ -70,6 +71,10 @@ void http2_session_flush(struct http2_session *session);
 
 /* on_over follows at the end of the turn, after what waits was sent: for who may be within the library. */
 void http2_session_give_up(struct http2_session *session);
+
+/* The peer has broken the rules: GOAWAY with `code`, and nothing that it sends is looked at any more. on_over follows at the
+ * end of the turn. */
+void http2_session_terminate(struct http2_session *session, uint32_t code);
 
 /* Lets go of the library; the connection is closed by the caller. Streams that are left are the caller's to end before. Not
  * from within the library (session->busy). */

@@ -143,9 +143,11 @@ static void init_service(struct worker *worker)
         .max_requests = (uint32_t)client->max_requests,
         .least_rate = (uint64_t)client->least_rate,
         .least_rate_window = (uint64_t)client->least_rate_window,
-        .http2_streams = 128,
-        .http2_window = 65535,
-        .http2_connection_window = 1 << 20,
+        .http2_streams = (uint32_t)client->http2.max_streams,
+        .http2_window = (uint32_t)client->http2.window,
+        .http2_connection_window = (uint32_t)client->http2.connection_window,
+        .http2_resets = (uint32_t)client->http2.max_resets,
+        .http2_overhead = (uint32_t)client->http2.max_overhead,
     };
     list_init(&worker->service.connections);
     list_init(&worker->service.leaving);
