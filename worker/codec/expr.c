@@ -63,23 +63,30 @@ static const char *nearest(const struct expr_name *names, struct str word)
     return best;
 }
 
-static bool unknown(struct compiler *compiler, struct str word, bool argument)
+static bool unknown(struct compiler *compiler, struct str word, struct str argument)
 {
+    struct str whole = {word.data, argument.data ? word.length + 1 + argument.length : word.length};
+    const char *near = nearest(compiler->names, whole); /* one with dots in it, too */
     for (const struct expr_name *name = compiler->names; name->word; name++) {
         if (!str_eq(word, str_of(name->word)))
             continue;
-        *compiler->why = argument
+        *compiler->why = argument.data
                              ? arena_printf(compiler->arena, "${%s} takes nothing behind a dot", name->word)
                              : arena_printf(compiler->arena, "${%s} needs a name behind a dot: ${%s.NAME}",
                                             name->word, name->word);
         return false;
     }
-    const char *near = nearest(compiler->names, word);
+    if (near) {
+        *compiler->why = arena_printf(compiler->arena, "there is no ${%.*s} here (did you mean ${%s}?)",
+                                      STR_ARG(whole), near);
+        return false;
+    }
+    near = nearest(compiler->names, word);
     if (near)
         *compiler->why = arena_printf(compiler->arena, "there is no ${%.*s} here (did you mean ${%s%s}?)",
-                                      STR_ARG(word), near, argument ? ".…" : "");
+                                      STR_ARG(word), near, argument.data ? ".…" : "");
     else
-        *compiler->why = arena_printf(compiler->arena, "there is no ${%.*s} here", STR_ARG(word));
+        *compiler->why = arena_printf(compiler->arena, "there is no ${%.*s} here", STR_ARG(whole));
     return false;
 }
 
@@ -93,6 +100,13 @@ static bool is_name(struct str text)
     return text.length > 0;
 }
 
+static bool is_word(const struct expr_name *names, struct str name)
+{
+    while (names->word && (names->argument || !str_eq(name, str_of(names->word))))
+        names++;
+    return names->word != NULL;
+}
+
 /* Adds the name `word`, or `word.argument` (`argument.data` not NULL); a `*` at the argument's end says rest. */
 static bool add_name(struct compiler *compiler, struct str word, struct str argument, struct str otherwise)
 {
@@ -103,7 +117,7 @@ static bool add_name(struct compiler *compiler, struct str word, struct str argu
     while (name->word && !(name->argument == (argument.data != NULL) && str_eq(word, str_of(name->word))))
         name++;
     if (!name->word)
-        return unknown(compiler, word, argument.data != NULL);
+        return unknown(compiler, word, argument);
     end_literal(compiler);
     struct piece *piece = &compiler->expr->pieces[compiler->expr->count++];
     *piece = (struct piece){.rest = rest, .in_query = compiler->in_query, .form = name->form, .id = name->id};
@@ -130,6 +144,10 @@ static bool add_variable(struct compiler *compiler, struct str inside)
             return false;
         }
     struct str argument = name, word = str_cut(&argument, '.');
+    if (is_word(compiler->names, name)) {
+        word = name;
+        argument = (struct str){NULL, 0};
+    }
     if (!is_name(name) || word.length == 0 || (argument.data && argument.length == 0)) {
         *compiler->why = arena_printf(compiler->arena, "${%.*s} is not a name", STR_ARG(inside));
         return false;

@@ -6,7 +6,8 @@
  *   {param*}           the same, ${params.param*}: several segments, the value keeps its slashes
  *   $${                a literal ${
  *
- * A name is `word` or `word.argument` (`header.x-user`, `params.id`). Which words there are is the caller's table.
+ * A name is `word` or `word.argument` (`header.x-user`, `params.id`). Which words there are is the caller's table; one
+ * without an argument may have dots (`tls.client.subject`).
  */
 #ifndef CODEC_EXPR_H
 #define CODEC_EXPR_H

@@ -14,6 +14,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "worker/net/tls_server.h"
+#include "worker/net/tls_shown.h"
 #include "worker/net/tls_words.h"
 
 /* --- OpenSSL's view of the net --- */
@@ -109,6 +111,7 @@ void tls_free(struct tls **tls)
     free(gone->front);
     free(gone->ahead);
     free((char *)gone->peer.server_name);
+    free((struct tls_shown *)gone->peer.shown);
     free(gone);
 }
 
@@ -211,6 +214,10 @@ enum tls_result tls_handshake(struct tls *tls, const char *data, size_t length)
                                   .cipher = SSL_get_cipher_name(tls->ssl),
                                   .server_name = name ? copy_text(name) : NULL,
                                   .protocol = chosen_protocol(tls->ssl)};
+    if (SSL_is_server(tls->ssl)) {
+        tls->peer.shown = tls_shown_new(tls->ssl);
+        tls->peer.context = tls_server_context(tls->ssl);
+    }
     if (net->unread.length) {
         tls->ahead = copy_bytes(net->unread);
         tls->ahead_length = net->unread.length;

@@ -11,6 +11,9 @@
 #include "worker/net/net.h"
 #include "worker/net/tls_takeover.h"
 
+struct tls_context;
+struct tls_shown;
+
 /* By ALPN (RFC 7301). */
 enum tls_protocol { TLS_PROTOCOL_NONE, TLS_PROTOCOL_HTTP1, TLS_PROTOCOL_HTTP2 };
 
@@ -20,6 +23,8 @@ struct tls_peer {
     const char *cipher;
     const char *server_name; /* that the client asked for (SNI, RFC 6066, section 3); NULL: none */
     enum tls_protocol protocol;
+    const struct tls_shown *shown; /* the certificate that a client has shown; NULL: none, or it isn't one */
+    const struct tls_context *context; /* of net/tls_server; NULL: the peer is no client */
 };
 
 struct tls {

@@ -384,19 +384,15 @@ SSL *tls_server_session(const struct tls_server *server)
     return ssl;
 }
 
-struct str tls_server_asked(const SSL *ssl)
+const struct tls_context *tls_server_context(const SSL *ssl)
 {
-    return str_of(SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name));
+    return context_of(ssl);
 }
 
-const void *tls_server_rules(const SSL *ssl)
+bool tls_server_may_ask(const struct tls_context *context, struct str host)
 {
-    return context_of(ssl)->clients;
-}
-
-bool tls_server_may_ask(const struct tls_server *server, const void *rules, struct str host)
-{
-    return !server->rules_differ || tls_clients_same(context_for(server, host)->clients, rules);
+    const struct tls_server *server = context->server;
+    return !server->rules_differ || tls_clients_same(context_for(server, host)->clients, context->clients);
 }
 
 const struct tls_identity *tls_server_identities(const struct tls_server *server, unsigned *count)

@@ -14,6 +14,7 @@
 #include "worker/net/tls_identity.h"
 
 struct tls_server;
+struct tls_context;
 struct tickets;
 
 /* Of one listener. What isn't memory is given back with the arena. NULL, and errors with the file and line of what is wrong. */
@@ -27,15 +28,12 @@ void tls_server_open_tickets(struct tls_server *server, const struct tickets *ti
 /* A session that waits for a client's hello; the caller's. NULL: no memory. */
 SSL *tls_server_session(const struct tls_server *server);
 
-/* The name that the session's client asked for, as it came; empty: none. It lives as long as the session. */
-struct str tls_server_asked(const SSL *ssl);
+/* What a session's client came to: it lives as long as the generation. */
+const struct tls_context *tls_server_context(const SSL *ssl);
 
-/* Whether a request for `host` (without a port) may come on the session's connection: the name has the same rules for client
- * certificates as the one that was asked for at the handshake (RFC 9110, section 7.4). */
-bool tls_server_may_ask(const struct tls_server *server, const void *rules, struct str host);
-
-/* What tls_server_may_ask() wants to know of a session; it lives as long as the server. */
-const void *tls_server_rules(const SSL *ssl);
+/* Whether a request for `host` (without a port) may come on a connection that came to that: the name must ask the same of
+ * clients' certificates as the one that was asked for at the handshake (RFC 9110, section 7.4). */
+bool tls_server_may_ask(const struct tls_context *context, struct str host);
 
 /* For the status: its certificates. After tls_server_wipe() their keys are gone, what is told of them is there still. */
 const struct tls_identity *tls_server_identities(const struct tls_server *server, unsigned *count);

@@ -2,6 +2,8 @@
 #include "shared/base/clock.h"
 #include "shared/base/digits.h"
 #include "worker/codec/uri.h"
+#include "worker/net/tls.h"
+#include "worker/net/tls_shown.h"
 #include "worker/request/request.h"
 
 static const struct str nothing = {NULL, 0};
@@ -268,6 +270,41 @@ VALUE(of_params)
             return decoded(request->match.params[i], false, scratch);
     return nothing;
 }
+
+/* --- TLS --- */
+
+VALUE(of_tls_version)
+{
+    const struct tls_peer *tls = request->exchange->tls;
+    return tls ? str_of(tls->version) : nothing;
+}
+
+VALUE(of_tls_cipher)
+{
+    const struct tls_peer *tls = request->exchange->tls;
+    return tls ? str_of(tls->cipher) : nothing;
+}
+
+VALUE(of_tls_sni)
+{
+    const struct tls_peer *tls = request->exchange->tls;
+    return tls ? str_of(tls->server_name) : nothing;
+}
+
+#define OF_CLIENT(member)                                        \
+    VALUE(of_tls_client_##member)                                \
+    {                                                            \
+        const struct tls_peer *tls = request->exchange->tls;     \
+        return tls && tls->shown ? tls->shown->member : nothing; \
+    }
+
+OF_CLIENT(verified)
+OF_CLIENT(subject)
+OF_CLIENT(common_name)
+OF_CLIENT(issuer)
+OF_CLIENT(names)
+OF_CLIENT(serial)
+OF_CLIENT(fingerprint)
 
 /* --- the table --- */
 

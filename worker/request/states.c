@@ -4,6 +4,8 @@
 
 #include "shared/base/log.h"
 #include "worker/codec/uri.h"
+#include "worker/net/tls.h"
+#include "worker/net/tls_server.h"
 #include "worker/request/request.h"
 #include "worker/request/version.h"
 
@@ -94,10 +96,29 @@ static void find_route(struct request *request)
         warn_exceeded(request->worker, match->exceeded);
 }
 
+/* A connection to a name says who its client is by the rules of that name: by those alone may others be asked for. */
+static bool is_misdirected(const struct request *request)
+{
+    const struct tls_peer *tls = request->exchange->tls;
+    struct str host = request->head->authority;
+    if (!tls || !tls->context)
+        return false;
+    if (host.length && host.data[0] != '[') /* an address in brackets is nobody's name */
+        host = str_cut(&host, ':');
+    return !tls_server_may_ask(tls->context, host);
+}
+
 static enum progress state_route(struct request *request)
 {
     struct request_head *head = request->head;
     request->state = REQUEST_REQUEST;
+    if (is_misdirected(request)) {
+        request->path = head->path;
+        request_fail(request, PROBLEM_MISDIRECTED,
+                     "%.*s asks otherwise for client certificates than the name of this connection",
+                     STR_ARG(head->authority));
+        return GO_ON;
+    }
     if (head->path.data[0] == '*') {
         request->path = head->path;
         find_route(request);
