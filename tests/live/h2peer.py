@@ -71,16 +71,18 @@ class H2Client:
         return self.encoder.encode(fields)
 
     def headers(self, fields, end=True, stream=None, flags=("END_HEADERS",)):
-        """Sends a field block; returns the stream."""
+        """Sends a field block, in as many frames as it takes; returns the stream."""
         if stream is None:
             stream, self.next_id = self.next_id, self.next_id + 2
         self.streams.setdefault(stream, Exchange())
-        one = frames.HeadersFrame(stream, self.block_of(fields))
+        block = self.block_of(fields)
+        pieces = [block[at:at + 16384] for at in range(0, max(len(block), 1), 16384)]
+        some = [frames.HeadersFrame(stream, pieces[0]), *(frames.ContinuationFrame(stream, piece) for piece in pieces[1:])]
         for flag in flags:
-            one.flags.add(flag)
+            some[-1].flags.add(flag)
         if end:
-            one.flags.add("END_STREAM")
-        self.send(one)
+            some[0].flags.add("END_STREAM")
+        self.send(*some)
         return stream
 
     def data(self, stream, data, end=False):

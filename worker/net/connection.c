@@ -143,6 +143,8 @@ int connection_adopt(struct connection *connection, struct net *net, int fd, str
                      const struct connection_events *events)
 {
     init(connection, net, fd, tls, events);
+    if (tls)
+        tls->overhead = 0; /* the handshake's bytes were sent before, and aren't in `sent` */
     if (loop_add(net->loop, &connection->source, connection_watched) == 0) {
         connection_look_ahead(connection);
         return 0;
