@@ -222,12 +222,20 @@ struct status_range {
     uint16_t first, last;
 };
 
+/* Probes by grpc.health.v1.Health/Check. */
+struct health_grpc_settings {
+    struct origin origin;
+    bool enabled;
+    const char *service; /* empty: the server as a whole */
+};
+
 /* How the keeper probes the endpoints of an upstream. */
 struct health_settings {
     struct origin origin;
-    const char *path; /* NULL: no request, a connection is all that is asked for */
-    int method;       /* an index of "GET", "HEAD", "OPTIONS" */
-    const char *host; /* NULL: the endpoint's */
+    const char *path;                  /* NULL: no request, a connection is all that is asked for */
+    struct health_grpc_settings *grpc; /* instead of path; NULL: none */
+    int method;                        /* an index of "GET", "HEAD", "OPTIONS" */
+    const char *host;                  /* NULL: the endpoint's */
     struct conf_strings status;
     struct status_range *statuses; /* derived: the same, parsed */
     unsigned status_count;

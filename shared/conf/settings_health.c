@@ -60,10 +60,27 @@ static void check_text(struct conf_loader *loader, const struct health_settings 
         }
 }
 
+static void check_grpc(struct conf_loader *loader, const struct health_settings *health)
+{
+    const char *beside = health->path ? "path" : health->body ? "body" : health->method ? "method" : NULL;
+    if (beside)
+        conf_error(loader, health->origin, beside,
+                   "has no meaning beside grpc, which asks %s (leave one of them out)",
+                   "grpc.health.v1.Health/Check");
+    check_text(loader, health, "host", health->host);
+    check_text(loader, health, "grpc.service", health->grpc->service);
+}
+
 static void health_check(struct conf_loader *loader, void *structure)
 {
     struct health_settings *health = structure;
     check_statuses(loader, health);
+    if (health->grpc && !health->grpc->enabled)
+        health->grpc = NULL;
+    if (health->grpc) {
+        check_grpc(loader, health);
+        return;
+    }
     if (!health->path) {
         const char *without = health->body     ? "body"
                               : health->host   ? "host"
@@ -85,11 +102,27 @@ static void health_check(struct conf_loader *loader, void *structure)
 /* By enum health_start. */
 static const char *const start_words[] = {"up", "down", NULL};
 
+static const struct row grpc_rows[] = {
+    ROW_(ROW_FLAG, struct health_grpc_settings, enabled, .fallback = "true",
+         .help = "grpc = true is all the defaults; false: not so"),
+    ROW_(ROW_STRING, struct health_grpc_settings, service, .fallback = "",
+         .help = "the service that is asked about; empty: the server as a whole"),
+    ROW_END,
+};
+
+static const struct section grpc_section = {.name = "health.grpc",
+                                            .size = sizeof(struct health_grpc_settings),
+                                            .rows = grpc_rows,
+                                            .shorthand = "enabled"};
+
 #define HEALTH(kind_, member, ...) ROW_(kind_, struct health_settings, member, __VA_ARGS__)
 
 static const struct row health_rows[] = {
     HEALTH(ROW_STRING, path,
            .help = "path and query that are asked for; without it a connection is all that is wanted"),
+    HEALTH(ROW_OPTIONAL, grpc, .section = &grpc_section,
+           .help =
+               "instead of path: grpc.health.v1.Health/Check is called, by HTTP/2, and SERVING is wanted"),
     HEALTH(ROW_WORD, method, .fallback = "GET", .words = health_methods, .help = "the request's method"),
     HEALTH(ROW_STRING, host, .help = "the request's Host; default: the endpoint's address"),
     HEALTH(ROW_STRINGS, status, .fallback = "200-399",

@@ -15,6 +15,7 @@
 #include "worker/request/site.h"
 #include "worker/upstream/endpoint_tls.h"
 #include "worker/upstream/forward.h"
+#include "worker/upstream/grpc_probe.h"
 #include "worker/upstream/health.h"
 #include "worker/upstream/spread.h"
 
@@ -30,7 +31,8 @@ struct probe {
     struct client *client;
     struct arena *arena; /* NULL: none is in progress */
     struct buf body;
-    bool failed; /* the last one */
+    struct str grpc_status; /* of the answer; NULL data: not yet */
+    bool failed;            /* the last one */
     char why[WHY_MAX];
     struct log_seldom ours_said;
 };
@@ -151,6 +153,10 @@ static bool status_is_good(const struct health_settings *settings, unsigned stat
 
 static void judge_body(struct probe *probe)
 {
+    if (settings_of(probe)->grpc) {
+        finish(probe, grpc_probe_judge(probe->grpc_status, buf_str(&probe->body), probe->arena));
+        return;
+    }
     const char *wanted = settings_of(probe)->body;
     bool found = memmem(probe->body.data, probe->body.length, wanted, strlen(wanted));
     finish(probe, found ? NULL : "its body doesn't have the text that is wanted");
@@ -163,28 +169,56 @@ static void write_proxy_header(const struct cluster *cluster, struct buf *out)
         proxy_protocol_write((enum proxy_protocol)cluster->settings->proxy_protocol, NULL, NULL, out);
 }
 
+static void write_request(const struct probe *probe, struct str body, struct buf *head)
+{
+    const struct health_settings *settings = settings_of(probe);
+    struct str host = settings->host ? str_of(settings->host) : forward_endpoint_host(probe->endpoint);
+    if (settings->grpc) {
+        forward_line(head, STR("POST"), STR(GRPC_HEALTH_PATH), host);
+        grpc_probe_write(settings, body, head);
+    } else {
+        forward_line(head, str_of(health_methods[settings->method]), str_of(settings->path), host);
+        BUF_LITERAL(head, "User-Agent: gatehouse-health\r\nAccept: */*\r\nConnection: close\r\n\r\n");
+    }
+}
+
 static void on_connected(void *owner)
 {
     struct probe *probe = owner;
     const struct cluster *cluster = probe->endpoint->cluster;
     const struct health_settings *settings = cluster->settings->health;
-    if (!settings->path) {
+    bool grpc = settings->grpc;
+    if (!settings->path && !grpc) {
         finish(probe, NULL);
         return;
     }
-    struct str method = str_of(health_methods[settings->method]);
+    struct str body = grpc ? grpc_probe_body(settings, probe->arena) : STR("");
     struct buf head = client_reserve(probe->client);
     if (!cluster->tls)
         write_proxy_header(cluster, &head);
-    forward_line(&head, method, str_of(settings->path),
-                 settings->host ? str_of(settings->host) : forward_endpoint_host(probe->endpoint));
-    BUF_LITERAL(&head, "User-Agent: gatehouse-health\r\nAccept: */*\r\nConnection: close\r\n\r\n");
+    write_request(probe, body, &head);
     if (head.overflow) {
         finish(probe, "the probe's head is too large to send");
         return;
     }
-    struct client_order order = {.method = method_of(method)};
+    struct client_order order = {
+        .method = grpc ? METHOD_POST : method_of(str_of(health_methods[settings->method])),
+        .body = grpc,
+    };
     client_send(probe->client, &head, &order, probe->arena);
+    if (grpc)
+        client_send_body(probe->client, body.data, body.length, true);
+}
+
+/* NULL: good so far. */
+static const char *judge_head(struct probe *probe, const struct response_head *head)
+{
+    const struct health_settings *settings = settings_of(probe);
+    if (settings->grpc)
+        return grpc_probe_judge_head(head, probe->arena);
+    return status_is_good(settings, head->status)
+               ? NULL
+               : arena_printf(probe->arena, "it answered %u", head->status);
 }
 
 static void on_head(void *owner, struct response_head *head, bool last)
@@ -193,14 +227,12 @@ static void on_head(void *owner, struct response_head *head, bool last)
     const struct health_settings *settings = settings_of(probe);
     if (last)
         probe->client = NULL;
-    if (!status_is_good(settings, head->status)) {
-        char why[WHY_MAX];
-        snprintf(why, sizeof why, "it answered %u", head->status);
+    const char *why = judge_head(probe, head);
+    if (why || (!settings->body && !settings->grpc)) {
         finish(probe, why);
-    } else if (!settings->body) {
-        finish(probe, NULL);
     } else {
         probe->body = buf_on(arena_alloc(probe->arena, BODY_MAX), BODY_MAX);
+        probe->grpc_status = fields_value(&head->fields, FIELD_GRPC_STATUS);
         if (last)
             judge_body(probe);
     }
@@ -238,8 +270,8 @@ static void on_interim(void *owner, const struct response_head *head)
 
 static void on_trailers(void *owner, const struct fields *trailers)
 {
-    (void)owner;
-    (void)trailers;
+    struct probe *probe = owner;
+    probe->grpc_status = fields_value(trailers, FIELD_GRPC_STATUS);
 }
 
 static void on_unblocked(void *owner)
