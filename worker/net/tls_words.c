@@ -71,6 +71,7 @@ static const struct words failures[] = {
     {SSL_R_HTTP_REQUEST, "what it sent is a plain HTTP request"},
     {SSL_R_UNSUPPORTED_PROTOCOL, "it offers no version of TLS that is allowed here"},
     {SSL_R_VERSION_TOO_LOW, "it offers no version of TLS that is allowed here"},
+    {SSL_R_UNEXPECTED_MESSAGE, "it sent what has no place there"},
     {SSL_R_NO_SHARED_CIPHER, "it offers no cipher that is allowed here"},
     {SSL_R_NO_SUITABLE_KEY_SHARE, "it offers no group for the exchange of keys that is allowed here"},
     {SSL_R_NO_SHARED_GROUPS, "it offers no group for the exchange of keys that is allowed here"},
