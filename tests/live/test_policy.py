@@ -130,7 +130,7 @@ class Policy(Case):
             made = dict(re.findall(r"^(\w+) = *(.*)$", file.read(), re.M))
         flags = {name: made.get(name, "").split() for name in (
             "CC", "GATE_CPPFLAGS", "GATE_CFLAGS", "CFLAGS", "GATE_LDFLAGS", "LDFLAGS", "HTTP_PARSER_LIBS",
-            "LIBCONFIG_LIBS", "JANSSON_LIBS", "PCRE2_LIBS", "CARES_LIBS", "OPENSSL_LIBS", "LIBS")}
+            "LIBCONFIG_LIBS", "JANSSON_LIBS", "PCRE2_LIBS", "CARES_LIBS", "NGHTTP2_LIBS", "OPENSSL_LIBS", "LIBS")}
         program = os.path.join(self.folder, "gatehouse")
         words = [*flags["CC"], "-D_GNU_SOURCE", "-I" + self.folder, "-I" + ROOT, "-I" + build, "-Werror"]
         for name in ("GATE_CPPFLAGS", "GATE_CFLAGS", "CFLAGS"):
@@ -138,7 +138,7 @@ class Policy(Case):
         words += ["-o", program, *sources, os.path.join(ROOT, "master/main.c")]
         words.append(os.path.join(build, "libgatehouse.a"))
         for name in ("GATE_LDFLAGS", "LDFLAGS", "HTTP_PARSER_LIBS", "LIBCONFIG_LIBS", "JANSSON_LIBS", "PCRE2_LIBS", "CARES_LIBS",
-                     "OPENSSL_LIBS", "LIBS"):
+                     "NGHTTP2_LIBS", "OPENSSL_LIBS", "LIBS"):
             words += flags[name]
         done = subprocess.run(words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                               text=True, check=False)
