@@ -36,6 +36,7 @@ static void fill(struct slot *slot, uint32_t role, uint32_t number, uint64_t gen
     atomic_store_explicit(&slot->heartbeat, clock_monotonic_ns(), memory_order_relaxed);
     atomic_store_explicit(&slot->connections, 0, memory_order_relaxed);
     atomic_store_explicit(&slot->requests, 0, memory_order_relaxed);
+    atomic_store_explicit(&slot->tunnels, 0, memory_order_relaxed);
 }
 
 int slots_take(struct slots *slots, uint32_t role, uint32_t number, uint64_t generation)

@@ -30,6 +30,7 @@ struct slot {
         heartbeat; /* monotonic, ns: written once a turn of the owner's loop, at most each 100 ms */
     _Atomic uint32_t connections; /* of clients, open now */
     _Atomic uint32_t requests;    /* in progress now */
+    _Atomic uint32_t tunnels;     /* of those: that have become tunnels */
 };
 _Static_assert(sizeof(struct slot) == 64, "a slot is one cache line");
 

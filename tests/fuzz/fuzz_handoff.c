@@ -9,7 +9,9 @@ static void records(struct str in)
     struct handoff_record record, again;
     for (size_t before = in.length; handoff_get_record(&in, &record); before = in.length) {
         CHECK(in.length < before);
-        CHECK(record.held.length <= HANDOFF_HELD_MAX && record.held.data + record.held.length == in.data);
+        struct str last = record.kind == HANDOFF_TUNNEL ? record.tunnel.upstream_kept : record.held;
+        CHECK(record.held.length <= HANDOFF_HELD_MAX && last.length <= HANDOFF_HELD_MAX);
+        CHECK(last.data + last.length == in.data);
         CHECK(record.peer.length <= sizeof record.peer.un);
         struct buf out = buf_on(memory, sizeof memory);
         handoff_put_record(&out, &record);
@@ -20,6 +22,10 @@ static void records(struct str in)
               again.requests == record.requests && again.kind == record.kind && again.flags == record.flags);
         CHECK(str_eq(again.held, record.held) && again.peer.length == record.peer.length &&
               again.destination.length == record.destination.length);
+        if (record.kind == HANDOFF_TUNNEL)
+            CHECK(again.tunnel.flags == record.tunnel.flags &&
+                  str_eq(again.tunnel.head, record.tunnel.head) &&
+                  str_eq(again.tunnel.upstream_kept, record.tunnel.upstream_kept));
         if (record.peer.length) {
             char text[ADDRESS_TEXT_SIZE];
             CHECK(address_format(&record.peer, text) < sizeof text);

@@ -114,6 +114,7 @@ static inline void open_side(struct side *side, uint32_t slot)
                                             .max_fields = 10};
     list_init(&worker->service.connections);
     list_init(&worker->service.leaving);
+    list_init(&worker->tunnels);
     side->bound = (struct bound){&side->listener, dup(listening)};
     accepting_init(&side->accepting, worker, side->arena, &side->bound, 1);
     side->accepting.on_empty = on_empty;

@@ -13,6 +13,59 @@ static struct handoff_record a_record(void)
                                    .held = STR("GET / HT")};
 }
 
+static struct handoff_record a_tunnel(void)
+{
+    struct handoff_record record = a_record();
+    record.kind = HANDOFF_TUNNEL;
+    record.tunnel = (struct handoff_tunnel){.started = 1,
+                                            .started_wall = 2,
+                                            .upstream_ns = 3,
+                                            .bytes_in = 4,
+                                            .bytes_out = 5,
+                                            .tries = 6,
+                                            .silent_ms = 7,
+                                            .flags = HANDOFF_CLIENT_ENDED | HANDOFF_UPSTREAM_SHUT,
+                                            .endpoint = ip("192.0.2.2:81"),
+                                            .head = STR("GET / HTTP/1.1\r\n\r\n"),
+                                            .id = STR("id"),
+                                            .api = STR("api"),
+                                            .route = STR("route"),
+                                            .upstream = STR("upstream"),
+                                            .position = STR("position"),
+                                            .client_kept = STR("client kept"),
+                                            .upstream_held = STR("upstream held"),
+                                            .upstream_kept = STR("upstream kept")};
+    return record;
+}
+
+static void tunnels_are_read_as_written(void **state)
+{
+    (void)state;
+    char memory[1024];
+    struct buf out = buf_on(memory, sizeof memory);
+    struct handoff_record record = a_tunnel(), got;
+    const struct handoff_tunnel *tunnel = &got.tunnel;
+    handoff_put_record(&out, &record);
+    struct str in = buf_str(&out);
+    assert_true(handoff_get_record(&in, &got));
+    assert_int_equal(in.length, 0);
+    assert_int_equal(handoff_fds(&got), 2);
+    assert_true(tunnel->started == 1 && tunnel->started_wall == 2 && tunnel->upstream_ns == 3);
+    assert_true(tunnel->bytes_in == 4 && tunnel->bytes_out == 5 && tunnel->tries == 6);
+    assert_true(tunnel->silent_ms == 7 && tunnel->flags == record.tunnel.flags);
+    assert_true(address_eq(&tunnel->endpoint, &record.tunnel.endpoint));
+    assert_str(got.held, "GET / HT");
+    assert_str(tunnel->head, "GET / HTTP/1.1\r\n\r\n");
+    assert_str(tunnel->id, "id");
+    assert_str(tunnel->api, "api");
+    assert_str(tunnel->route, "route");
+    assert_str(tunnel->upstream, "upstream");
+    assert_str(tunnel->position, "position");
+    assert_str(tunnel->client_kept, "client kept");
+    assert_str(tunnel->upstream_held, "upstream held");
+    assert_str(tunnel->upstream_kept, "upstream kept");
+}
+
 static void messages_are_read_as_written(void **state)
 {
     (void)state;
@@ -58,12 +111,11 @@ static void rights_differ_by_each_part(void **state)
     assert_true(usual != handoff_rights("0660", "a", "a"));
 }
 
-static void what_is_cut_is_not_read(void **state)
+static void is_not_read_cut(const struct handoff_record *whole)
 {
-    (void)state;
     char memory[1024];
     struct buf out = buf_on(memory, sizeof memory);
-    struct handoff_record record = a_record(), got;
+    struct handoff_record record = *whole, got;
     handoff_put_record(&out, &record);
     for (size_t length = 0; length < out.length; length++) {
         char *copy = malloc(length + 1); /* of its own: no look beyond its end */
@@ -76,6 +128,14 @@ static void what_is_cut_is_not_read(void **state)
     struct buf small = buf_on(memory, out.length - 1);
     handoff_put_record(&small, &record);
     assert_true(small.overflow);
+}
+
+static void what_is_cut_is_not_read(void **state)
+{
+    (void)state;
+    struct handoff_record record = a_record(), tunnel = a_tunnel();
+    is_not_read_cut(&record);
+    is_not_read_cut(&tunnel);
 }
 
 static void strange_addresses_are_not_read(void **state)
@@ -100,9 +160,8 @@ static void strange_addresses_are_not_read(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(messages_are_read_as_written),
-        cmocka_unit_test(rights_differ_by_each_part),
-        cmocka_unit_test(what_is_cut_is_not_read),
+        cmocka_unit_test(messages_are_read_as_written),   cmocka_unit_test(tunnels_are_read_as_written),
+        cmocka_unit_test(rights_differ_by_each_part),     cmocka_unit_test(what_is_cut_is_not_read),
         cmocka_unit_test(strange_addresses_are_not_read),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -229,6 +229,35 @@ static void test_refused_responses(void **state)
     assert_false(parse_response(nul, end, scan.lines, METHOD_GET, arena, &head, &result));
 }
 
+static void test_upgrades(void **state)
+{
+    (void)state;
+#define HEAD(fields) "GET / HTTP/1.1\r\nHost: a\r\n" fields "\r\n"
+    static const struct {
+        const char *text, *upgrade;
+    } cases[] = {
+        {HEAD("Upgrade: websocket\r\nConnection: Upgrade\r\n"), "websocket"},
+        {HEAD("Connection: keep-alive, UPGRADE\r\nUpgrade: WebSocket\r\n"), "WebSocket"},
+        {HEAD("Connection: keep-alive\r\nConnection: upgrade\r\nUpgrade: a/1.2\r\n"), "a/1.2"},
+        {HEAD("Upgrade: websocket\r\n"), ""},
+        {HEAD("Upgrade: websocket\r\nConnection: keep-alive\r\n"), ""},
+        {HEAD("Upgrade: h2c, websocket\r\nConnection: upgrade\r\n"), ""},
+        {HEAD("Upgrade: a\r\nUpgrade: a\r\nConnection: upgrade\r\n"), ""},
+        {HEAD("Upgrade: a/\r\nConnection: upgrade\r\n"), ""},
+        {HEAD("Upgrade: a b\r\nConnection: upgrade\r\n"), ""},
+        {HEAD("Upgrade: /1\r\nConnection: upgrade\r\n"), ""},
+        {HEAD("Upgrade: \r\nConnection: upgrade\r\n"), ""},
+        {"GET / HTTP/1.0\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n", ""},
+    };
+#undef HEAD
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct request_head head;
+        struct parse_result result;
+        assert_true(request(cases[i].text, &head, &result));
+        assert_str(head.upgrade, cases[i].upgrade);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -239,6 +268,7 @@ int main(void)
         cmocka_unit_test(test_refused_requests),
         cmocka_unit_test(test_responses),
         cmocka_unit_test(test_refused_responses),
+        cmocka_unit_test(test_upgrades),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

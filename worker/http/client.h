@@ -29,7 +29,10 @@ struct client_events {
     void (*on_connected)(void *owner);
     void (*on_interim)(void *owner, const struct response_head *head);
     /* The head; its texts and fields are in the arena given to client_send(). `last`: there is no body. The client is the
-     * owner's no more when `last` is told. */
+     * owner's no more when `last` is told.
+     * With 101, which only comes to an order with `upgrade`, the exchange becomes a tunnel: client_send_body() and on_body are
+     * the bytes of the other protocol, their `last` the end of one direction; the client is the owner's no more when both have
+     * ended, or with on_failed. */
     void (*on_head)(void *owner, struct response_head *head, bool last);
     void (*on_body)(void *owner, const char *data, size_t length, bool last);
     void (*on_trailers)(void *owner,
@@ -49,6 +52,8 @@ struct client_order {
     enum method method; /* the answer is to this one */
     bool body;          /* pieces of it follow the head; else the request is complete */
     bool chunked;       /* its length isn't known */
+    struct str upgrade; /* the protocol that the connection, or stream, is asked to go on with; empty: none */
+    struct str websocket_key; /* when that is "websocket": the Sec-WebSocket-Key that is in the head */
 };
 
 struct client_ops {

@@ -19,7 +19,9 @@ struct exchange_ops {
     void (*destination)(const struct exchange *exchange, struct address *destination);
     /* Bytes of this answer, head and body, that the kernel took. */
     uint64_t (*sent)(const struct exchange *exchange);
-    /* The answer's head; once. `last`: there is no body. */
+    /* The answer's head; once. `last`: there is no body. With 101, to a request that asked for it (head->upgrade), the exchange
+     * becomes a tunnel: from then on write() and on_body are the bytes of the other protocol, their `last` is the end of one
+     * direction, and on_sent() comes when both have ended. */
     void (*respond)(struct exchange *exchange, const struct response_head *head, bool last);
     /* An interim answer (1xx but 101), any number before respond(). */
     void (*interim)(struct exchange *exchange, const struct response_head *head);
@@ -89,6 +91,7 @@ struct exchange {
     unsigned refusal;      /* a status, or 0 */
     bool body_done;        /* the request's body was read to its end */
     bool response_started; /* respond() was called */
+    bool orderly;          /* of a tunnel: abort() closes it as if it had come to its end */
     const char *refusal_detail;
     const char *gone; /* for logs: a word */
     const struct address *peer;

@@ -2,6 +2,7 @@
 #include <errno.h>
 
 #include "shared/base/log.h"
+#include "worker/codec/websocket.h"
 #include "worker/http/chunk_writer.h"
 #include "worker/http/http1_server_state.h"
 
@@ -57,6 +58,24 @@ static void write_framing(struct http1_server *server, struct buf *out, const st
         BUF_LITERAL(out, "Connection: keep-alive\r\n");
 }
 
+/* What says that the connection goes on as another protocol's (RFC 9110, section 7.8). Whoever answered may not have known of
+ * the client's key: an HTTP/2 upstream (RFC 8441, section 5). */
+static void write_upgrade(struct http1_server *server, struct buf *out, const struct response_head *head)
+{
+    const struct request_head *request = server->exchange.head;
+    const struct field *key = fields_find(&request->fields, STR("Sec-WebSocket-Key"));
+    BUF_LITERAL(out, "Connection: upgrade\r\nUpgrade: ");
+    buf_str_add(out, request->upgrade);
+    BUF_LITERAL(out, "\r\n");
+    if (!key || !websocket_key_is_good(key->value) || fields_find(&head->fields, STR("Sec-WebSocket-Accept")))
+        return;
+    char accept[WEBSOCKET_ACCEPT];
+    websocket_accept(key->value, accept);
+    BUF_LITERAL(out, "Sec-WebSocket-Accept: ");
+    buf_add(out, accept, sizeof accept);
+    BUF_LITERAL(out, "\r\n");
+}
+
 static void respond(struct exchange *exchange, const struct response_head *head, bool last)
 {
     struct http1_server *server = server_of_exchange(exchange);
@@ -69,7 +88,10 @@ static void respond(struct exchange *exchange, const struct response_head *head,
         buf_str_add(&out, service_date(server->service));
         BUF_LITERAL(&out, "\r\n");
     }
-    write_framing(server, &out, head);
+    if (head->status == 101)
+        write_upgrade(server, &out, head);
+    else
+        write_framing(server, &out, head);
     BUF_LITERAL(&out, "\r\n");
     if (out.overflow) {
         log_error("an answer's head is larger than fits (%d bytes do): the connection was cut", NET_READ);
@@ -77,7 +99,9 @@ static void respond(struct exchange *exchange, const struct response_head *head,
         return;
     }
     connection_commit(&server->connection, &out);
-    if (last)
+    if (head->status == 101)
+        http1_server_tunnel(server);
+    else if (last)
         http1_server_complete(server);
 }
 
@@ -98,7 +122,7 @@ static void interim(struct exchange *exchange, const struct response_head *head)
     connection_flush(&server->connection);
 }
 
-static void trailers(struct exchange *exchange, const struct fields *trailers)
+void http1_answer_trailers(struct exchange *exchange, const struct fields *trailers)
 {
     server_of_exchange(exchange)->trailers = trailers;
 }
@@ -148,25 +172,25 @@ static void abort_exchange(struct exchange *exchange)
     http1_server_close(server_of_exchange(exchange), exchange->response_started);
 }
 
-static uint64_t sent(const struct exchange *exchange)
+uint64_t http1_answer_sent(const struct exchange *exchange)
 {
     const struct http1_server *server = CONTAINER_OF(exchange, struct http1_server, exchange);
     return connection_sent(&server->connection) - server->sent_before;
 }
 
-static void destination(const struct exchange *exchange, struct address *address)
+void http1_answer_destination(const struct exchange *exchange, struct address *address)
 {
     const struct http1_server *server = CONTAINER_OF(exchange, struct http1_server, exchange);
     admission_destination(&server->admission, server->connection.source.fd, address);
 }
 
 const struct exchange_ops http1_answer_ops = {
-    .destination = destination,
-    .sent = sent,
+    .destination = http1_answer_destination,
+    .sent = http1_answer_sent,
     .respond = respond,
     .interim = interim,
     .write = write_body,
-    .trailers = trailers,
+    .trailers = http1_answer_trailers,
     .read = read_body,
     .abort = abort_exchange,
 };

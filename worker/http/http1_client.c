@@ -5,68 +5,28 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "worker/codec/chunked.h"
 #include "worker/http/chunk_writer.h"
-#include "worker/http/parse.h"
-#include "worker/net/connection.h"
+#include "worker/http/http1_client_state.h"
 
 enum { HEAD_MAX = NET_READ - 4096, FIELDS_MAX = 1000, INTERIM_MAX = 16 };
-
-enum phase {
-    PHASE_CONNECTING,
-    PHASE_IDLE,    /* the pool's */
-    PHASE_REQUEST, /* in use, nothing of the answer came */
-    PHASE_HEAD,    /* some of its head came */
-    PHASE_BODY,
-};
-
-struct http1_client {
-    struct connection connection;
-    struct client client;          /* the present exchange, for its owner, */
-    struct client_connection kept; /* and the connection, for its pool */
-    struct client_timeouts timeouts;
-    struct arena *arena; /* the present exchange's */
-    struct head_scan scan;
-    uint64_t left; /* of a body with a length */
-    uint64_t sent_seen;
-    struct chunked chunked;
-    const struct fields *trailers; /* of the request, or NULL */
-    enum phase phase;
-    enum framing framing;
-    enum method method;
-    bool keep_alive;
-    bool reused;
-    bool sending; /* the request's body isn't complete */
-    bool out_chunked;
-    uint8_t interims; /* of this exchange */
-};
-static struct http1_client *client_of(struct connection *connection)
-{
-    return CONTAINER_OF(connection, struct http1_client, connection);
-}
-
-static struct http1_client *of_face(struct client *face)
-{
-    return CONTAINER_OF(face, struct http1_client, client);
-}
 
 static struct http1_client *of_kept(struct client_connection *kept)
 {
     return CONTAINER_OF(kept, struct http1_client, kept);
 }
 
-static void close_client(struct http1_client *client)
+void http1_client_close(struct http1_client *client, bool reset)
 {
     if (client->connection.closed)
         return;
     client->kept.pool_events->on_closed(client->kept.pool, &client->kept);
-    connection_close(&client->connection, false);
+    connection_close(&client->connection, reset);
 }
 
-static void fail(struct http1_client *client, enum client_failure failure, const char *detail)
+void http1_client_fail(struct http1_client *client, enum client_failure failure, const char *detail)
 {
     void *owner = client->client.owner;
-    close_client(client);
+    http1_client_close(client, false);
     if (client->phase != PHASE_IDLE)
         client->client.events->on_failed(owner, failure, detail);
 }
@@ -91,7 +51,7 @@ static void set_timer(struct http1_client *client)
 static void end_exchange(struct http1_client *client)
 {
     if (!client->keep_alive || client->sending || client->connection.eof || client->connection.blocked) {
-        close_client(client);
+        http1_client_close(client, false);
         return;
     }
     client->phase = PHASE_IDLE;
@@ -101,14 +61,16 @@ static void end_exchange(struct http1_client *client)
     client->kept.pool_events->on_idle(client->kept.pool, &client->kept);
 }
 
-static void interim(struct http1_client *client, const struct response_head *head)
+static void interim(struct http1_client *client, struct response_head *head)
 {
     client->phase = PHASE_REQUEST;
     client->scan = (struct head_scan){0, 0};
-    if (head->status == 101)
-        fail(client, CLIENT_MALFORMED, "it switched protocols without being asked");
+    if (head->status == 101 && client->upgrade.length)
+        http1_client_tunnel(client, head);
+    else if (head->status == 101)
+        http1_client_fail(client, CLIENT_MALFORMED, "it switched protocols without being asked");
     else if (++client->interims > INTERIM_MAX)
-        fail(client, CLIENT_MALFORMED, "it sends interim answers without end");
+        http1_client_fail(client, CLIENT_MALFORMED, "it sends interim answers without end");
     else
         client->client.events->on_interim(client->client.owner, head);
 }
@@ -137,18 +99,19 @@ static size_t read_head(struct http1_client *client, const char *data, size_t le
     size_t end;
     switch (head_find_end(&client->scan, data, length < HEAD_MAX ? length : HEAD_MAX, &end)) {
     case HEAD_MALFORMED:
-        fail(client, CLIENT_MALFORMED, "a line of its head doesn't end with CRLF, or begins with a space");
+        http1_client_fail(client, CLIENT_MALFORMED,
+                          "a line of its head doesn't end with CRLF, or begins with a space");
         return length;
     case HEAD_MORE:
         client->phase = PHASE_HEAD;
         if (length >= HEAD_MAX)
-            fail(client, CLIENT_MALFORMED, "its head is too large");
+            http1_client_fail(client, CLIENT_MALFORMED, "its head is too large");
         return length >= HEAD_MAX ? length : 0;
     case HEAD_WHOLE:
         break;
     }
     if (client->scan.lines > FIELDS_MAX + 1) { /* short lines cost more memory than they have bytes */
-        fail(client, CLIENT_MALFORMED, "its head has more fields than are taken");
+        http1_client_fail(client, CLIENT_MALFORMED, "its head has more fields than are taken");
         return length;
     }
     struct parse_result parsed;
@@ -156,7 +119,7 @@ static size_t read_head(struct http1_client *client, const char *data, size_t le
     char *copy = arena_alloc(client->arena, end);
     memcpy(copy, data, end);
     if (!parse_response(copy, end, client->scan.lines, client->method, client->arena, head, &parsed))
-        fail(client, CLIENT_MALFORMED, parsed.detail);
+        http1_client_fail(client, CLIENT_MALFORMED, parsed.detail);
     else if (head->status < 200)
         interim(client, head);
     else
@@ -208,7 +171,7 @@ static size_t read_chunked(struct http1_client *client, const char *data, size_t
     case CHUNKED_MORE:
         break;
     case CHUNKED_ERROR:
-        fail(client, CLIENT_MALFORMED, chunked_error(&client->chunked));
+        http1_client_fail(client, CLIENT_MALFORMED, chunked_error(&client->chunked));
         return length;
     }
     return length - input.length;
@@ -227,14 +190,16 @@ static size_t read_body(struct http1_client *client, const char *data, size_t le
 
 static size_t on_data(struct connection *connection, char *data, size_t length)
 {
-    struct http1_client *client = client_of(connection);
+    struct http1_client *client = http1_client_of(connection);
     size_t taken = 0;
     while (taken < length && !connection->stopped && !connection->closed) {
         if (client->phase == PHASE_IDLE) {
             /* Bytes that nobody asked for: what they answer can't be known. */
-            close_client(client);
+            http1_client_close(client, false);
             return length;
         }
+        if (client->phase == PHASE_TUNNEL)
+            return taken + connection->events->on_data(connection, data + taken, length - taken);
         size_t step = client->phase == PHASE_BODY ? read_body(client, data + taken, length - taken)
                                                   : read_head(client, data + taken, length - taken);
         if (step == 0)
@@ -254,7 +219,7 @@ static bool unused(const struct http1_client *client)
 
 static void on_eof(struct connection *connection)
 {
-    struct http1_client *client = client_of(connection);
+    struct http1_client *client = http1_client_of(connection);
     if (connection->stopped)
         return; /* the end is found when reading starts again */
     if (client->phase == PHASE_BODY && client->framing == FRAMING_EOF && !connection->cut) {
@@ -265,31 +230,32 @@ static void on_eof(struct connection *connection)
         return;
     }
     if (client->phase == PHASE_BODY && client->framing == FRAMING_EOF)
-        fail(client, CLIENT_CLOSED,
-             "it closed the connection without TLS's close_notify: the answer may be cut");
+        http1_client_fail(client, CLIENT_CLOSED,
+                          "it closed the connection without TLS's close_notify: the answer may be cut");
     else if (unused(client))
-        fail(client, CLIENT_CLOSED_UNUSED, "it closed the connection as it was taken");
+        http1_client_fail(client, CLIENT_CLOSED_UNUSED, "it closed the connection as it was taken");
     else
-        fail(client, CLIENT_CLOSED,
-             client->phase == PHASE_BODY ? "it closed the connection in the middle of the answer's body"
-                                         : "it closed the connection before the answer's head was complete");
+        http1_client_fail(client, CLIENT_CLOSED,
+                          client->phase == PHASE_BODY
+                              ? "it closed the connection in the middle of the answer's body"
+                              : "it closed the connection before the answer's head was complete");
 }
 
 static void on_error(struct connection *connection, int error)
 {
-    struct http1_client *client = client_of(connection);
+    struct http1_client *client = http1_client_of(connection);
     const char *why = connection_error(connection, error);
     if (client->phase == PHASE_CONNECTING)
-        fail(client, CLIENT_CONNECT, why);
+        http1_client_fail(client, CLIENT_CONNECT, why);
     else if (unused(client))
-        fail(client, CLIENT_CLOSED_UNUSED, why);
+        http1_client_fail(client, CLIENT_CLOSED_UNUSED, why);
     else
-        fail(client, CLIENT_CLOSED, why);
+        http1_client_fail(client, CLIENT_CLOSED, why);
 }
 
 static void on_connected(struct connection *connection)
 {
-    struct http1_client *client = client_of(connection);
+    struct http1_client *client = http1_client_of(connection);
     client->phase = PHASE_REQUEST;
     client->client.connected = true;
     connection_no_timeout(connection);
@@ -299,7 +265,7 @@ static void on_connected(struct connection *connection)
 /* The endpoint's socket is full. */
 static void on_blocked(struct connection *connection)
 {
-    struct http1_client *client = client_of(connection);
+    struct http1_client *client = http1_client_of(connection);
     client->sent_seen = connection->sent;
     set_timer(client);
     if (client->sending && client->phase != PHASE_IDLE)
@@ -308,7 +274,7 @@ static void on_blocked(struct connection *connection)
 
 static void on_drained(struct connection *connection)
 {
-    struct http1_client *client = client_of(connection);
+    struct http1_client *client = http1_client_of(connection);
     if (client->phase == PHASE_IDLE)
         return;
     set_timer(client);
@@ -318,28 +284,30 @@ static void on_drained(struct connection *connection)
 
 static void on_timeout(struct connection *connection)
 {
-    struct http1_client *client = client_of(connection);
+    struct http1_client *client = http1_client_of(connection);
     if (connection->blocked && connection->sent != client->sent_seen) {
         on_blocked(connection); /* slow, but not stalled */
         return;
     }
     switch (client->phase) {
     case PHASE_IDLE:
-        close_client(client);
+        http1_client_close(client, false);
         return;
     case PHASE_CONNECTING:
-        fail(client, CLIENT_CONNECT_TIMEOUT,
-             connection->securing ? "its TLS handshake wasn't done within the connect time-out"
-                                  : "no connection within the connect time-out");
+        http1_client_fail(client, CLIENT_CONNECT_TIMEOUT,
+                          connection->securing ? "its TLS handshake wasn't done within the connect time-out"
+                                               : "no connection within the connect time-out");
         return;
     case PHASE_REQUEST:
     case PHASE_HEAD:
-        fail(client, CLIENT_TIMEOUT,
-             connection->blocked ? "it takes no more of the request"
-                                 : "no answer within the response time-out");
+        http1_client_fail(client, CLIENT_TIMEOUT,
+                          connection->blocked ? "it takes no more of the request"
+                                              : "no answer within the response time-out");
         return;
     case PHASE_BODY:
-        fail(client, CLIENT_TIMEOUT, "no more of the answer's body within the idle time-out");
+        http1_client_fail(client, CLIENT_TIMEOUT, "no more of the answer's body within the idle time-out");
+        return;
+    case PHASE_TUNNEL: /* has a table of its own */
         return;
     }
 }
@@ -359,30 +327,32 @@ static const struct connection_events connection_events = {
 
 static struct buf reserve(struct client *face)
 {
-    return connection_reserve(&of_face(face)->connection, NET_READ);
+    return connection_reserve(&http1_client_of_face(face)->connection, NET_READ);
 }
 
 static void send_head(struct client *face, const struct buf *head, const struct client_order *order,
                       struct arena *arena)
 {
-    struct http1_client *client = of_face(face);
+    struct http1_client *client = http1_client_of_face(face);
     client->kept.exchanges++;
     client->method = order->method;
     client->arena = arena;
     client->sending = order->body;
     client->out_chunked = order->chunked;
+    client->upgrade = order->upgrade;
+    client->websocket_key = order->websocket_key;
     connection_commit(&client->connection, head);
     set_timer(client);
 }
 
 static void set_trailers(struct client *face, const struct fields *trailers)
 {
-    of_face(face)->trailers = trailers;
+    http1_client_of_face(face)->trailers = trailers;
 }
 
 static void send_body(struct client *face, const char *data, size_t length, bool last)
 {
-    struct http1_client *client = of_face(face);
+    struct http1_client *client = http1_client_of_face(face);
     struct connection *connection = &client->connection;
     if (client->out_chunked)
         chunk_send(connection, data, length);
@@ -398,7 +368,7 @@ static void send_body(struct client *face, const char *data, size_t length, bool
 
 static void read_on(struct client *face, bool on)
 {
-    struct http1_client *client = of_face(face);
+    struct http1_client *client = http1_client_of_face(face);
     if (on)
         connection_start(&client->connection);
     else
@@ -408,7 +378,7 @@ static void read_on(struct client *face, bool on)
 
 static void abandon(struct client *face)
 {
-    close_client(of_face(face));
+    http1_client_close(http1_client_of_face(face), false);
 }
 
 /* --- nobody listens --- */
@@ -428,14 +398,19 @@ static void drop_failure(void *owner, enum client_failure failure, const char *d
     (void)detail;
 }
 
+void http1_client_forget_owner(struct http1_client *client)
+{
+    static const struct client_events nobody = {.on_body = drop_body, .on_failed = drop_failure};
+    client->client.events = &nobody;
+    client->client.owner = NULL;
+}
+
 /* The rest is read, and the connection is the pool's again. */
 static void discard(struct client *face)
 {
-    static const struct client_events nobody = {.on_body = drop_body, .on_failed = drop_failure};
-    const struct http1_client *client = of_face(face);
+    struct http1_client *client = http1_client_of_face(face);
     assert(client->phase == PHASE_BODY && client->framing == FRAMING_LENGTH && !client->sending);
-    face->events = &nobody;
-    face->owner = NULL;
+    http1_client_forget_owner(client);
 }
 
 static const struct client_ops ops = {
@@ -483,24 +458,18 @@ static void close_idle(struct client_connection *kept)
 {
     struct http1_client *client = of_kept(kept);
     assert(client->phase == PHASE_IDLE);
-    close_client(client);
+    http1_client_close(client, false);
 }
 
 static const struct client_connection_ops kept_ops = {.take = take, .keep = keep, .close = close_idle};
 
-struct client *http1_client_open(const struct client_target *target, void *owner,
-                                 const struct client_events *events, const struct client_timeouts *timeouts)
+struct http1_client *http1_client_make(const struct client_target *target, void *owner,
+                                       const struct client_events *events,
+                                       const struct client_timeouts *timeouts)
 {
     struct http1_client *client = malloc(sizeof *client);
     if (!client)
         return NULL;
-    if (connection_open(&client->connection, target->net, target->address, target->tls, &connection_events) <
-        0) {
-        int saved = errno;
-        free(client);
-        errno = saved;
-        return NULL;
-    }
     client->client = (struct client){.ops = &ops};
     client->kept = (struct client_connection){
         .ops = &kept_ops,
@@ -510,6 +479,22 @@ struct client *http1_client_open(const struct client_target *target, void *owner
     };
     list_init(&client->kept.link);
     begin(client, owner, events, timeouts);
+    return client;
+}
+
+struct client *http1_client_open(const struct client_target *target, void *owner,
+                                 const struct client_events *events, const struct client_timeouts *timeouts)
+{
+    struct http1_client *client = http1_client_make(target, owner, events, timeouts);
+    if (!client)
+        return NULL;
+    if (connection_open(&client->connection, target->net, target->address, target->tls, &connection_events) <
+        0) {
+        int saved = errno;
+        free(client);
+        errno = saved;
+        return NULL;
+    }
     client->phase = PHASE_CONNECTING;
     client->reused = false;
     connection_timeout(&client->connection, timeouts->connect);

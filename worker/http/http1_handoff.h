@@ -55,4 +55,31 @@ void http1_handoff_done(struct connection *connection);
 struct connection *http1_handoff_take(struct http_service *service, const struct http1_parcel *parcel,
                                       const void *listener, const struct admission *admission);
 
+/* --- tunnels: http1_server_tunnel.c --- */
+
+struct tunnel_end;
+
+/* Whether an exchange is a tunnel of a kind that moves: plain HTTP/1. */
+bool http1_tunnel_moves(const struct exchange *exchange);
+
+/* Bytes that would move with it; SIZE_MAX: not now, as it is about to end. */
+size_t http1_tunnel_bytes(const struct exchange *exchange);
+
+/* Takes it out of the loop; what there is to say of it goes to the parcel and the end, the request's head as it came to `head`.
+ * What is to be sent is copied to `*room`, which becomes what is behind. One of the two below follows. */
+void http1_tunnel_suspend(struct exchange *exchange, struct http1_parcel *parcel, struct tunnel_end *end,
+                          struct str *head, char **room);
+
+void http1_tunnel_resume(struct exchange *exchange);
+
+/* It is another's: our copy of the descriptor is closed, the exchange is gone. Also to give back what was taken in vain. */
+void http1_tunnel_done(struct exchange *exchange);
+
+/* The other side: an exchange that is a tunnel already, and not read yet; the owner's events begin with read(). `bytes_in` and
+ * `bytes_out`: what went through it so far. NULL with errno: it is closed already, and on_closed was called. */
+struct exchange *http1_tunnel_take(struct http_service *service, const struct http1_parcel *parcel,
+                                   const struct tunnel_end *end, struct str head, uint64_t bytes_in,
+                                   uint64_t bytes_out, const void *listener,
+                                   const struct admission *admission);
+
 #endif

@@ -27,8 +27,7 @@ void http1_server_close(struct http1_server *server, bool reset)
         service->on_closed(service, &server->admission);
 }
 
-/* The client can't be answered any more; `why` is for the log. */
-static void gone(struct http1_server *server, const char *why)
+void http1_server_gone(struct http1_server *server, const char *why)
 {
     bool cut = server->phase == PHASE_ACTIVE && server->exchange.response_started;
     server->exchange.gone = why;
@@ -110,7 +109,7 @@ void http1_server_complete(struct http1_server *server)
 
 /* --- reading --- */
 
-static void begin(struct http1_server *server)
+void http1_server_begin(struct http1_server *server)
 {
     struct http_service *service = server->service;
     struct exchange *exchange = &server->exchange;
@@ -132,7 +131,7 @@ static void begin(struct http1_server *server)
     exchange->refusal = 0;
     exchange->bytes_in = 0;
     exchange->body_done = true;
-    exchange->response_started = false;
+    exchange->response_started = exchange->orderly = false;
     connection_stop(&server->connection);
     connection_no_timeout(&server->connection);
 }
@@ -149,7 +148,7 @@ static void deny(struct exchange *exchange, unsigned status, const char *detail)
 static void refuse(struct http1_server *server, unsigned status, const char *detail)
 {
     struct exchange *exchange = &server->exchange;
-    begin(server);
+    http1_server_begin(server);
     memset(exchange->head, 0, sizeof *exchange->head);
     exchange->head->method = METHOD_OTHER;
     exchange->head->version = 11;
@@ -179,11 +178,11 @@ static void dispatch(struct http1_server *server, const char *data, size_t lengt
     struct http_service *service = server->service;
     struct parse_result parsed;
     unsigned lines = server->scan.lines;
-    begin(server);
+    http1_server_begin(server);
     /* What the request says must outlast the scratch buffer. */
     char *copy = arena_alloc(exchange->arena, length);
     memcpy(copy, data, length);
-    exchange->bytes_in = length;
+    exchange->bytes_in = server->head_length = (uint32_t)length;
     if (lines > service->max_fields + 1) {
         memset(exchange->head, 0, sizeof *exchange->head);
         deny(exchange, 431, "the request has more header fields than are taken");
@@ -388,13 +387,13 @@ static void on_eof(struct connection *connection)
     bool waits = server->service->half_close && server->phase == PHASE_ACTIVE &&
                  (server->exchange.body_done || connection->stopped);
     if (!waits || connection->parked)
-        gone(server, "client");
+        http1_server_gone(server, "client");
 }
 
 static void on_error(struct connection *connection, int error)
 {
     (void)error; /* a client may leave as it likes; the access log tells that it did */
-    gone(server_of(connection), "client");
+    http1_server_gone(server_of(connection), "client");
 }
 
 static void on_blocked(struct connection *connection)
@@ -425,11 +424,11 @@ static void on_timeout(struct connection *connection)
     } else if (connection->blocked) {
         const char *late = http1_pace_late(server);
         if (late)
-            gone(server, late);
+            http1_server_gone(server, late);
     } else if (server->phase == PHASE_ACTIVE) {
         body_error(server, 408, "the request's body took too long");
     } else {
-        gone(server, "idle");
+        http1_server_gone(server, "idle");
     }
 }
 
@@ -525,7 +524,7 @@ unsigned http1_server_cut(struct http_service *service)
         struct http1_server *server =
             server_of(CONTAINER_OF(service->connections.next, struct connection, link));
         idle += server->phase != PHASE_ACTIVE;
-        gone(server, "drain");
+        http1_server_gone(server, "drain");
     }
     return idle;
 }

@@ -43,6 +43,7 @@ struct http1_server {
     struct pace *pace_in;          /* of the request's body; NULL: not looked at yet */
     struct pace *pace_out;         /* of the answer, while it waits for the client */
     uint32_t requests;             /* on this connection */
+    uint32_t head_length;          /* of the present one's head, as it came */
     bool keep_alive;               /* as the answer said */
     bool out_chunked;
     bool out_nothing; /* a body must not be sent */
@@ -69,6 +70,9 @@ static inline struct http1_server *server_of_exchange(struct exchange *exchange)
 /* Ends the connection and with it the exchange; no event follows. `reset`: the client gets RST. */
 void http1_server_close(struct http1_server *server, bool reset);
 
+/* The client can't be answered any more; `why` is for the log. */
+void http1_server_gone(struct http1_server *server, const char *why);
+
 /* What an exchange waits for of its client now: to take more of the answer, or to send more of the body. */
 void http1_server_set_timer(struct http1_server *server);
 
@@ -79,6 +83,9 @@ void http1_server_complete(struct http1_server *server);
 struct http1_server *http1_server_make(struct http_service *service, int fd, struct tls *tls,
                                        const struct address *peer, const void *listener,
                                        const struct admission *admission);
+
+/* An exchange begins: all but its head. */
+void http1_server_begin(struct http1_server *server);
 
 /* --- handing over (http1_handoff.c) --- */
 
@@ -105,5 +112,15 @@ void http1_pace_body_again(struct http1_server *server);
 /* --- answering, for the reading half --- */
 
 extern const struct exchange_ops http1_answer_ops;
+
+/* --- tunnels (http1_server_tunnel.c) --- */
+
+/* 101 was written: from now on the exchange's bodies are what goes through the connection. */
+void http1_server_tunnel(struct http1_server *server);
+
+/* Of http1_answer_ops, what is the same for them. */
+uint64_t http1_answer_sent(const struct exchange *exchange);
+void http1_answer_destination(const struct exchange *exchange, struct address *address);
+void http1_answer_trailers(struct exchange *exchange, const struct fields *trailers);
 
 #endif

@@ -77,6 +77,8 @@ struct request_head {
     struct fields trailers; /* when the body is done */
     enum body_kind body;
     uint64_t length;
+    struct str
+        upgrade; /* the protocol that the client asks to go on with: Upgrade, or :protocol; empty: none */
     bool expect_continue;
     bool keep_alive; /* the client could send another request on this connection */
 };

@@ -4,6 +4,7 @@
 #include <assert.h>
 #include <http_parser.h>
 
+#include "shared/base/token.h"
 #include "worker/codec/authority.h"
 #include "worker/http/field_line.h"
 
@@ -301,6 +302,34 @@ static bool check_expect(struct request_head *head, struct parse_result *result)
     return true;
 }
 
+/* "websocket", "name/version" */
+static bool is_protocol(struct str text)
+{
+    struct str name = str_cut(&text, '/');
+    return is_token(name) && (!text.data || is_token(text));
+}
+
+/* One protocol that the client would go on with (RFC 9110, section 7.8). Several are left to the other side to choose from,
+ * which here nobody does. HTTP/1.0 has no Upgrade, and what follows the head is the other protocol: no body. */
+static struct str wanted_upgrade(const struct request_head *head, const struct parse_result *result)
+{
+    const struct fields *fields = &head->fields;
+    const struct str none = {NULL, 0};
+    struct str protocol = none;
+    bool named = false;
+    if (!fields_get(fields, FIELD_UPGRADE) || head->version < 11 || result->framing != FRAMING_NONE)
+        return none;
+    for (unsigned i = 0; i < fields->count; i++) {
+        const struct field *field = &fields->items[i];
+        if (field->id == FIELD_UPGRADE && protocol.data)
+            return none;
+        if (field->id == FIELD_UPGRADE)
+            protocol = field->value;
+        named = named || (field->id == FIELD_CONNECTION && str_list_has(field->value, STR("upgrade")));
+    }
+    return named && is_protocol(protocol) ? protocol : none;
+}
+
 bool parse_request(const char *data, size_t length, unsigned lines, struct arena *arena,
                    struct request_head *head, struct parse_result *result)
 {
@@ -317,8 +346,11 @@ bool parse_request(const char *data, size_t length, unsigned lines, struct arena
     head->version = line.parser.http_major * 10u + line.parser.http_minor;
     head->scheme = STR("http");
     head->keep_alive = read_connection(&head->fields, head->version);
-    return split_target(head, result) && check_host(head, result) && check_framing(head, result) &&
-           check_expect(head, result);
+    if (!split_target(head, result) || !check_host(head, result) || !check_framing(head, result) ||
+        !check_expect(head, result))
+        return false;
+    head->upgrade = wanted_upgrade(head, result);
+    return true;
 }
 
 /* --- a response --- */

@@ -102,6 +102,22 @@ static inline bool connection_has_unread(const struct connection *connection)
 /* Bytes that were read from the socket before it was adopted: handed over at the end of this turn, before what follows. */
 void connection_prepend(struct connection *connection, const char *data, size_t length);
 
+/* --- a connection moves to another process --- */
+
+/* Takes it out of the loop, whatever it waits for: no event comes until connection_thaw(), or it is closed. Not one that is
+ * connecting, parked, broken or failed, nor one with TLS. Nothing may be gathered. */
+void connection_freeze(struct connection *connection);
+void connection_thaw(struct connection *connection);
+
+/* Output that the socket hasn't taken yet: its length, and a copy of it. */
+size_t connection_kept(const struct connection *connection);
+void connection_copy_kept(const struct connection *connection, char *out);
+
+/* On the other side, after connection_adopt(): that output, to be sent when the socket takes it; and that the peer has sent its
+ * last byte, which is not told again. */
+void connection_keep(struct connection *connection, struct str kept);
+void connection_set_eof(struct connection *connection);
+
 /* Takes an idle connection out of the loop: no event comes, not even its time-out, until connection_start(). The deadline
  * of the time-out is the user's to keep. */
 void connection_suspend(struct connection *connection);

@@ -169,9 +169,9 @@ void connection_start(struct connection *connection)
 
 void connection_prepend(struct connection *connection, const char *data, size_t length)
 {
-    assert(!connection->held && !connection->stopped);
+    assert(!connection->held);
     hold(connection, data, length);
-    if (length)
+    if (length && !connection->stopped)
         hand_over_soon(connection);
 }
 
@@ -184,6 +184,33 @@ void connection_suspend(struct connection *connection)
     loop_undefer(&connection->deferred);
     timer_clear(&connection->net->loop->timers, &connection->timer);
     connection_park(connection);
+}
+
+void connection_freeze(struct connection *connection)
+{
+    assert(!connection->tls && !connection->connecting && !connection->parked && !connection->broken &&
+           !connection->error && connection->net->out_owner != connection);
+    connection->handing = false;
+    loop_undefer(&connection->deferred);
+    timer_clear(&connection->net->loop->timers, &connection->timer);
+    connection_park(connection);
+}
+
+void connection_thaw(struct connection *connection)
+{
+    uint32_t events = (connection->eof ? 0 : connection_watched) | (connection->blocked ? EPOLLOUT : 0u);
+    connection->parked = false;
+    connection->source.on_event = connection_on_event;
+    if (loop_add(connection->net->loop, &connection->source, events) < 0)
+        connection_fail(connection, errno);
+    else if (connection->held && !connection->stopped)
+        hand_over_soon(connection);
+}
+
+void connection_set_eof(struct connection *connection)
+{
+    connection->eof = true;
+    loop_change(connection->net->loop, &connection->source, connection->source.events & ~connection_watched);
 }
 
 /* What is held comes before what is in the socket. */

@@ -28,6 +28,31 @@ static void keep(struct connection *connection, const char *data, size_t length)
     connection->chunks_end = &chunk->next;
 }
 
+size_t connection_kept(const struct connection *connection)
+{
+    size_t length = 0;
+    for (const struct connection_chunk *chunk = connection->chunks; chunk; chunk = chunk->next)
+        length += chunk->length - chunk->sent;
+    return length;
+}
+
+void connection_copy_kept(const struct connection *connection, char *out)
+{
+    for (const struct connection_chunk *chunk = connection->chunks; chunk; chunk = chunk->next) {
+        memcpy(out, chunk->data + chunk->sent, chunk->length - chunk->sent);
+        out += chunk->length - chunk->sent;
+    }
+}
+
+void connection_keep(struct connection *connection, struct str kept)
+{
+    if (kept.length == 0)
+        return;
+    keep(connection, kept.data, kept.length);
+    connection->blocked = true;
+    loop_change(connection->net->loop, &connection->source, connection->source.events | EPOLLOUT);
+}
+
 void connection_free_chunks(struct connection *connection)
 {
     while (connection->chunks) {

@@ -82,6 +82,70 @@ bool handoff_get_listener(struct str *in, struct handoff_listener *listener)
     return get_address(in, &listener->address) && get(in, &listener->rights, sizeof listener->rights);
 }
 
+static void put_text(struct buf *out, struct str text)
+{
+    put_u32(out, (uint32_t)text.length);
+    buf_str_add(out, text);
+}
+
+static bool get_text(struct str *in, struct str *text)
+{
+    uint32_t length;
+    if (!get(in, &length, sizeof length) || length > in->length || length > HANDOFF_HELD_MAX)
+        return false;
+    *text = (struct str){in->data, length};
+    in->data += length;
+    in->length -= length;
+    return true;
+}
+
+/* What stands in a tunnel's record, in order. */
+#define TUNNEL_NUMBERS(tunnel)                                                                             \
+    {                                                                                                      \
+        {&(tunnel)->started, sizeof(tunnel)->started}, {&(tunnel)->started_wall, sizeof(tunnel)->started}, \
+            {&(tunnel)->upstream_ns, sizeof(tunnel)->upstream_ns},                                         \
+            {&(tunnel)->bytes_in, sizeof(tunnel)->bytes_in},                                               \
+            {&(tunnel)->bytes_out, sizeof(tunnel)->bytes_out}, {&(tunnel)->tries, sizeof(tunnel)->tries},  \
+            {&(tunnel)->silent_ms, sizeof(tunnel)->silent_ms}, {&(tunnel)->flags, sizeof(tunnel)->flags},  \
+    }
+#define TUNNEL_TEXTS(tunnel)                                                                                 \
+    {                                                                                                        \
+        &(tunnel)->head, &(tunnel)->id, &(tunnel)->api, &(tunnel)->route, &(tunnel)->upstream,               \
+            &(tunnel)->position, &(tunnel)->client_kept, &(tunnel)->upstream_held, &(tunnel)->upstream_kept, \
+    }
+
+static void put_tunnel(struct buf *out, const struct handoff_tunnel *tunnel)
+{
+    const struct {
+        const void *at;
+        size_t size;
+    } numbers[] = TUNNEL_NUMBERS(tunnel);
+    const struct str *const texts[] = TUNNEL_TEXTS(tunnel);
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
+        buf_add(out, numbers[i].at, numbers[i].size);
+    put_address(out, &tunnel->endpoint);
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+        put_text(out, *texts[i]);
+}
+
+static bool get_tunnel(struct str *in, struct handoff_tunnel *tunnel)
+{
+    const struct {
+        void *at;
+        size_t size;
+    } numbers[] = TUNNEL_NUMBERS(tunnel);
+    struct str *const texts[] = TUNNEL_TEXTS(tunnel);
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
+        if (!get(in, numbers[i].at, numbers[i].size))
+            return false;
+    if (!get_address(in, &tunnel->endpoint))
+        return false;
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+        if (!get_text(in, texts[i]))
+            return false;
+    return true;
+}
+
 void handoff_put_record(struct buf *out, const struct handoff_record *record)
 {
     put_u32(out, record->listener);
@@ -92,13 +156,13 @@ void handoff_put_record(struct buf *out, const struct handoff_record *record)
     put_address(out, &record->peer);
     if (record->flags & HANDOFF_DESTINATION)
         put_address(out, &record->destination);
-    put_u32(out, (uint32_t)record->held.length);
-    buf_str_add(out, record->held);
+    put_text(out, record->held);
+    if (record->kind == HANDOFF_TUNNEL)
+        put_tunnel(out, &record->tunnel);
 }
 
 bool handoff_get_record(struct str *in, struct handoff_record *record)
 {
-    uint32_t held;
     if (!get(in, &record->listener, sizeof record->listener) ||
         !get(in, &record->left_ms, sizeof record->left_ms) ||
         !get(in, &record->requests, sizeof record->requests) ||
@@ -108,12 +172,7 @@ bool handoff_get_record(struct str *in, struct handoff_record *record)
     record->destination = (struct address){.length = 0};
     if (record->flags & HANDOFF_DESTINATION && !get_address(in, &record->destination))
         return false;
-    if (!get(in, &held, sizeof held) || held > in->length || held > HANDOFF_HELD_MAX)
-        return false;
-    record->held = (struct str){in->data, held};
-    in->data += held;
-    in->length -= held;
-    return true;
+    return get_text(in, &record->held) && (record->kind != HANDOFF_TUNNEL || get_tunnel(in, &record->tunnel));
 }
 
 void handoff_put_verdict(struct buf *out, enum handoff_verdict verdict)

@@ -20,21 +20,22 @@
 #include "shared/base/address.h"
 #include "shared/base/buf.h"
 
-enum { HANDOFF_VERSION = 1 };
+enum { HANDOFF_VERSION = 2 };
 
 enum handoff_verb { HANDOFF_HELLO = 1, HANDOFF_WELCOME = 2, HANDOFF_BATCH = 3, HANDOFF_TAKEN = 4 };
 
 enum handoff_verdict {
     HANDOFF_IS_TAKEN,
     HANDOFF_NO_LISTENER, /* it has none of that kind there */
+    HANDOFF_NO_ROUTE,    /* a tunnel: its route or its endpoint isn't there any more */
     HANDOFF_NO_ROOM,     /* under a limit of the listener or the address */
     HANDOFF_FULL,        /* for none at all */
     HANDOFF_VERDICTS,
 };
 
 enum {
-    HANDOFF_BATCH_MAX = 128,   /* connections; the kernel passes 253 descriptors at most */
-    HANDOFF_HELD_MAX = 65536,  /* unread bytes of a connection */
+    HANDOFF_BATCH_MAX = 128,   /* descriptors, of which a tunnel has two; the kernel passes 253 at most */
+    HANDOFF_HELD_MAX = 65536,  /* unread bytes of a connection; of a tunnel, all that moves with it */
     HANDOFF_BYTES_MAX = 98304, /* of a message: well below the least that the kernel lets be queued */
 };
 
@@ -47,6 +48,30 @@ struct handoff_listener {
 enum handoff_kind {
     HANDOFF_HTTP1,    /* waits for a request */
     HANDOFF_GREETING, /* waits for its PROXY header, of which `held` is the begin */
+    HANDOFF_TUNNEL, /* a request that was answered by 101: two descriptors, the client's and the upstream's */
+};
+
+/* Of both sides of a tunnel: it has sent its last byte; FIN follows what is kept for it. */
+enum {
+    HANDOFF_CLIENT_ENDED = 1,
+    HANDOFF_CLIENT_SHUT = 2,
+    HANDOFF_UPSTREAM_ENDED = 4,
+    HANDOFF_UPSTREAM_SHUT = 8,
+};
+
+enum { HANDOFF_POSITION = 64 }; /* bytes at most */
+
+/* The rest of a tunnel's record. `held` of the record is what was read from the client. */
+struct handoff_tunnel {
+    uint64_t started, started_wall, upstream_ns; /* ns: of the request */
+    uint64_t bytes_in, bytes_out;                /* that went through it, heads included */
+    uint32_t tries;
+    uint32_t silent_ms; /* since bytes last went */
+    uint32_t flags;
+    struct address endpoint;
+    struct str head, id, api, route, upstream; /* of the request: as it came; names */
+    struct str position; /* between the frames: struct websocket_position, down and up */
+    struct str client_kept, upstream_held, upstream_kept;
 };
 
 enum {
@@ -62,7 +87,8 @@ struct handoff_record {
     uint8_t kind;      /* enum handoff_kind */
     uint8_t flags;
     struct address peer, destination;
-    struct str held; /* read and not understood yet */
+    struct str held;              /* read and not understood yet */
+    struct handoff_tunnel tunnel; /* of that kind */
 };
 
 /* A message begins with it. `number`: what follows, or the slot in WELCOME. */
@@ -84,7 +110,14 @@ void handoff_put_verdict(struct buf *out, enum handoff_verdict verdict);
 
 bool handoff_get_head(struct str *in, struct handoff_head *head);
 bool handoff_get_listener(struct str *in, struct handoff_listener *listener);
-bool handoff_get_record(struct str *in, struct handoff_record *record); /* `held` points into the message */
+bool handoff_get_record(struct str *in, struct handoff_record *record); /* texts point into the message */
+
+/* Descriptors that belong to a record. */
+static inline unsigned handoff_fds(const struct handoff_record *record)
+{
+    return record->kind == HANDOFF_TUNNEL ? 2 : 1;
+}
+
 bool handoff_get_verdict(struct str *in, enum handoff_verdict *verdict);
 
 /* Who may connect to a UNIX socket, as a number; NULL where it isn't said. */

@@ -115,6 +115,8 @@ static void on_done(struct request *request, const void *compiled)
 {
     const struct access_log *log = compiled;
     struct worker *worker = request->worker;
+    if (request->moved)
+        return; /* one line for a tunnel, by the process that has it in the end */
     char *line = logs_reserve(worker->shared->logs, worker->slot_index, LOG_LINE_MAX);
     if (!line)
         return; /* counted as dropped */

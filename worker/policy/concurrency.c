@@ -81,6 +81,21 @@ static enum verdict on_request(struct request *request, const void *compiled)
     return meter_decide(request, &cap->meter, &place->note, outcome.verdict);
 }
 
+/* It has its place already, in the process that had it: whoever is over the limit now keeps it. */
+static void on_adopt(struct request *request, const void *compiled)
+{
+    const struct cap *cap = compiled;
+    struct worker *worker = request->worker;
+    struct concurrency *concurrency = worker->shared->concurrency;
+    struct place *place = meter_note(request, &cap->meter, cap, sizeof *place, concurrency_key, concurrency);
+    if (!place)
+        return;
+    struct concurrency_outcome outcome =
+        concurrency_enter(concurrency, &worker->caller, place->note.key, UINT64_MAX);
+    place->cell = outcome.cell;
+    place->held = outcome.verdict == COUNT_ADMITTED;
+}
+
 static enum verdict on_response(struct request *request, const void *compiled)
 {
     const struct place *place = meter_find(request, compiled);
@@ -106,4 +121,5 @@ const struct policy policy_concurrency = {
     .on_request = on_request,
     .on_response = on_response,
     .on_done = on_done,
+    .on_adopt = on_adopt,
 };

@@ -270,8 +270,8 @@ static void on_request_end(struct request_tap *tap)
 static bool is_chosen(struct request *request, const struct mirror *mirror)
 {
     const struct fields *fields = &request->head->fields;
-    /* What asks about the way itself (TRACE, Max-Forwards) has one way only. */
-    if (request->problem || request->head->method == METHOD_TRACE ||
+    /* What asks about the way itself (TRACE, Max-Forwards) has one way only, and so has what becomes a tunnel. */
+    if (request->problem || request->tunnel || request->head->method == METHOD_TRACE ||
         fields_find(fields, STR("Max-Forwards")) || fields_find(fields, STR(MARK)) ||
         forward_in_circle(request))
         return false;

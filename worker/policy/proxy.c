@@ -7,6 +7,7 @@
 #include "worker/upstream/forward.h"
 #include "worker/upstream/max_forwards.h"
 #include "worker/upstream/split.h"
+#include "worker/upstream/tunnel_handoff.h"
 
 struct variant_settings {
     struct origin origin;
@@ -45,6 +46,8 @@ struct proxying {
     struct request *request;
     struct call call;
     struct destination destination;
+    struct str websocket_key;        /* empty: none is wanted */
+    struct tunnel tunnel;            /* once 101 came */
     struct str set_cookie;           /* for the answer; empty: none */
     const struct fallback *fallback; /* what stands in for the answer; NULL: the upstream itself answers */
     enum verdict verdict;            /* of on_content(): WAIT while the call is on its way */
@@ -267,7 +270,9 @@ static bool write_head(void *owner, const struct endpoint *endpoint, struct buf 
     forward_line(head, request->head->method_text, proxying->destination.target,
                  host.data ? host : forward_endpoint_host(endpoint));
     forward_fields(request, head);
-    if (takes_trailers(request))
+    if (request->tunnel)
+        forward_upgrade(request, proxying->websocket_key, head);
+    else if (takes_trailers(request))
         BUF_LITERAL(head, "TE: trailers\r\nConnection: TE\r\n");
     if (request->grpc && request->grpc->deadline)
         write_timeout(request, head);
@@ -292,11 +297,17 @@ static void on_ready(void *owner)
 {
     struct proxying *proxying = owner;
     request_read(proxying->request, true);
+    if (proxying->request->tunneling)
+        tunnel_drained(&proxying->tunnel);
 }
 
 static void on_request_body(struct request *request, const char *data, size_t length, bool last)
 {
     struct proxying *proxying = request->content_state;
+    if (request->tunneling) {
+        tunnel_up(&proxying->tunnel, data, length, last);
+        return;
+    }
     if (last && request->head->trailers.count)
         call_trailers(&proxying->call, &request->head->trailers);
     call_send(&proxying->call, data, length, last);
@@ -346,12 +357,17 @@ static void on_head(void *owner, struct response_head *head, bool last)
     if (proxying->set_cookie.length)
         request_add_field(request, STR("Set-Cookie"), proxying->set_cookie);
     request_respond(request, last);
+    if (head->status == 101)
+        tunnel_begin(&proxying->tunnel, request, &proxying->call);
 }
 
 static void on_body(void *owner, const char *data, size_t length, bool last)
 {
     struct proxying *proxying = owner;
-    request_write(proxying->request, data, length, last);
+    if (proxying->request->tunneling)
+        tunnel_down(&proxying->tunnel, data, length, last);
+    else
+        request_write(proxying->request, data, length, last);
 }
 
 /* Only a client that says so is known to understand them (RFC 9110, section 6.5.1). */
@@ -374,11 +390,15 @@ static void on_drained(struct request *request)
 {
     struct proxying *proxying = request->content_state;
     call_read(&proxying->call, true);
+    if (request->tunneling)
+        tunnel_drained(&proxying->tunnel);
 }
 
 static void on_abort(struct request *request)
 {
     struct proxying *proxying = request->content_state;
+    if (request->tunneling)
+        tunnel_end(&proxying->tunnel);
     call_cancel(&proxying->call);
 }
 
@@ -440,6 +460,11 @@ static void on_failed(void *owner, enum call_failure failure, const char *detail
 {
     struct proxying *proxying = owner;
     struct request *request = proxying->request;
+    if (request->tunneling) {
+        tunnel_end(&proxying->tunnel);
+        request_content_failed(request);
+        return;
+    }
     if (failure == CALL_BROKEN && fall_back(proxying))
         return;
     failed(proxying, failure, detail);
@@ -480,6 +505,10 @@ static void start(struct proxying *proxying, unsigned upstream, const struct bre
         .deadline = request->grpc ? request->grpc->deadline : 0,
         .grpc = request->grpc,
     };
+    if (request->tunnel) {
+        order.upgrade = request->head->upgrade;
+        order.websocket_key = proxying->websocket_key;
+    }
     request->upstream = cluster->settings->name;
     (void)call_start(&proxying->call, cluster, &call_events, proxying, request->arena,
                      &order); /* on_failed() tells */
@@ -495,6 +524,7 @@ static enum verdict on_content(struct request *request, const void *compiled)
     const char *why;
     proxying->request = request;
     proxying->set_cookie = STR("");
+    proxying->websocket_key = request->tunnel ? forward_websocket_key(request) : STR("");
     unsigned upstream = proxy->split ? pick_variant(proxying, proxy) : proxy->upstream;
     request->upstream = request->worker->clusters[upstream].settings->name;
     enum problem problem = forward_destination(&proxy->forward, request, &proxying->destination, &why);
@@ -519,6 +549,18 @@ static enum verdict on_content(struct request *request, const void *compiled)
     return proxying->verdict;
 }
 
+static bool on_tunnel(struct request *request, const void *compiled, const struct tunnel_parcel *parcel)
+{
+    struct proxying *proxying = arena_zalloc(request->arena, sizeof *proxying);
+    (void)compiled;
+    proxying->request = request;
+    proxying->verdict = VERDICT_WAIT;
+    proxying->begun = true;
+    request->content = &content_events;
+    request->content_state = proxying;
+    return tunnel_adopt(&proxying->tunnel, &proxying->call, &call_events, proxying, request, parcel);
+}
+
 const struct policy policy_proxy = {
     .name = "proxy",
     .help = "send the request to an upstream",
@@ -526,4 +568,5 @@ const struct policy policy_proxy = {
     .section = &section,
     .compile = compile,
     .on_content = on_content,
+    .on_tunnel = on_tunnel,
 };

@@ -14,6 +14,7 @@
 
 struct request;
 struct route;
+struct tunnel_parcel; /* upstream/tunnel_handoff's */
 
 enum verdict {
     VERDICT_NEXT,   /* go on */
@@ -64,8 +65,13 @@ struct policy {
     enum verdict (*on_request)(struct request *request, const void *compiled);
     enum verdict (*on_content)(struct request *request,
                                const void *compiled); /* STAGE_CONTENT only; never NEXT */
+    bool (*on_tunnel)(struct request *request, const void *compiled,
+                      const struct tunnel_parcel *parcel); /* STAGE_CONTENT only: the same; false: it can't */
     enum verdict (*on_response)(struct request *request, const void *compiled); /* NEXT only */
     void (*on_done)(struct request *request, const void *compiled);             /* not of a content */
+    /* A tunnel that another process began goes on here: instead of on_request, takes what a request of this route holds while
+     * it lives. */
+    void (*on_adopt)(struct request *request, const void *compiled);
 };
 
 /* An error in the policy's settings; `setting` is the name inside its group, or NULL for the policy as a whole. */

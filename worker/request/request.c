@@ -117,7 +117,7 @@ void request_respond(struct request *request, bool last)
 
 void request_write(struct request *request, const char *data, size_t length, bool last)
 {
-    if (last)
+    if (last && !request->tunneling) /* the client may send on */
         request->content = NULL;
     if (request->filter)
         request->filter->write(request, data, length, last);
@@ -180,7 +180,7 @@ void request_untap(struct request *request, struct request_tap *tap)
 
 /* --- the exchange's events --- */
 
-static void on_request(struct exchange *exchange)
+struct request *request_new(struct exchange *exchange)
 {
     struct worker *worker = exchange->service->owner;
     struct request *request = arena_zalloc(exchange->arena, sizeof *request);
@@ -196,12 +196,17 @@ static void on_request(struct exchange *exchange)
     request->wake.run = on_wake;
     worker->request_count++;
     request->state = REQUEST_HEAD;
-    request_run(request);
+    return request;
+}
+
+static void on_request(struct exchange *exchange)
+{
+    request_run(request_new(exchange));
 }
 
 void request_deliver(struct request *request, const char *data, size_t length, bool last)
 {
-    for (struct request_tap *tap = request->taps, *next; tap; tap = next) {
+    for (struct request_tap *tap = request->tunneling ? NULL : request->taps, *next; tap; tap = next) {
         next = tap->next;
         tap->on_body(tap, data, length, last);
     }

@@ -65,6 +65,11 @@ struct request_tap {
     void (*on_end)(struct request_tap *tap); /* the request is over, whether its body was read or not */
 };
 
+/* What the route says of tunnels. */
+struct tunnel_rules {
+    uint64_t idle_timeout; /* ms: silent in both directions */
+};
+
 struct request {
     struct worker *worker;
     struct exchange *exchange;
@@ -118,11 +123,18 @@ struct request {
     uint64_t upstream_ns;
     unsigned tries;
 
+    const struct tunnel_rules *tunnel; /* head->upgrade is passed on; NULL: it isn't */
+    bool tunneling;                    /* it was answered by 101 */
+    bool moved;                        /* another process goes on with it: it is not logged here */
+
     const char *fault; /* what was injected; NULL: nothing */
     enum importance importance;
 };
 
 extern const struct exchange_events request_exchange_events;
+
+/* The request of an exchange, of whose head nothing was looked at yet. */
+struct request *request_new(struct exchange *exchange);
 
 /* Drives the state table until it waits or is done. After it the request may be gone. */
 void request_run(struct request *request);

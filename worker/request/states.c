@@ -198,6 +198,12 @@ static enum progress state_response(struct request *request)
     return GO_ON;
 }
 
+static void begin_tunnel(struct request *request)
+{
+    request->tunneling = true;
+    stat_add(request->worker->stats, STAT_TUNNELS, 1);
+}
+
 /* What comes after is told by the exchange: sent, or gone. */
 static enum progress state_send(struct request *request)
 {
@@ -208,6 +214,8 @@ static enum progress state_send(struct request *request)
     fields_add_known(&head->fields, request->arena, FIELD_X_REQUEST_ID, STR("X-Request-Id"), request->id);
     request->state = REQUEST_LOG;
     request->responded = true;
+    if (head->status == 101)
+        begin_tunnel(request);
     if (request->streaming) {
         exchange->ops->respond(exchange, head, false);
         return PAUSE;
@@ -244,7 +252,8 @@ static enum progress state_log(struct request *request)
     const struct chain *chain = request->chain;
     if (!request->responded)
         request->response.status = STATUS_CLIENT_LEFT;
-    count(request);
+    if (!request->moved)
+        count(request);
     for (unsigned i = request->entered; i > 0; i--) {
         const struct link *link = &chain->links[i - 1];
         if (link->policy->on_done)

@@ -40,6 +40,8 @@ struct worker {
     struct cluster *clusters; /* by the upstream's index in the settings */
     struct cluster *named;    /* the first of those with endpoints that are names */
     unsigned request_count;
+    unsigned tunnel_count;      /* of `tunnels` */
+    struct list tunnels;        /* of upstream/tunnel: requests that have become tunnels */
     uint64_t patterns_exceeded; /* requests for which a route's pattern would have taken too long */
     uint64_t exceeded_told;     /* ms: when the log last said so */
     struct log_seldom meter_said, meter_full_said;

@@ -13,6 +13,7 @@
 #include "worker/net/tls_server.h"
 #include "worker/request/site.h"
 #include "worker/upstream/cluster.h"
+#include "worker/upstream/tunnel_handoff.h"
 
 #define STALLED_NS (3 * NS_PER_SECOND)
 enum { SHARE_MS = 100, SHARE_LEAST = 64 };
@@ -377,26 +378,21 @@ static bool reads_alike(const struct gate *gate, int fd, bool greeted)
 }
 
 /* Its PROXY header isn't whole yet. */
-static bool take_greeting(struct gate *gate, const struct handoff_record *record, int fd, struct taken *taken)
+static enum handoff_verdict take_greeting(struct gate *gate, const struct handoff_record *record,
+                                          const int *fds, uint32_t cell, struct taken *taken)
 {
     struct greeting_parcel parcel = {
-        .fd = fd, .gate = gate, .peer = record->peer, .read = record->held, .left_ms = record->left_ms};
+        .fd = fds[0], .gate = gate, .peer = record->peer, .read = record->held, .left_ms = record->left_ms};
+    (void)cell;
     gate->connections++;
     taken->greeting = greeting_take(&gate->accepting->greeter, &parcel);
-    return taken->greeting != NULL;
+    return taken->greeting ? HANDOFF_IS_TAKEN : HANDOFF_FULL;
 }
 
-static bool take_http1(struct gate *gate, const struct handoff_record *record, int fd, uint32_t cell,
-                       struct taken *taken)
+/* As if it had been let in here. */
+static struct admission readmit(struct gate *gate, const struct handoff_record *record, uint32_t cell)
 {
-    struct accepting *accepting = gate->accepting;
     struct admission admission = {.gate = gate, .greeted = record->flags & HANDOFF_GREETED, .cell = cell};
-    struct http1_parcel parcel = {.fd = fd,
-                                  .peer = record->peer,
-                                  .held = record->held,
-                                  .left_ms = record->left_ms,
-                                  .requests = record->requests,
-                                  .head_begun = record->flags & HANDOFF_HEAD_BEGUN};
     if (record->flags & HANDOFF_DESTINATION) {
         admission.destination = malloc(sizeof *admission.destination);
         if (!admission.destination)
@@ -404,34 +400,101 @@ static bool take_http1(struct gate *gate, const struct handoff_record *record, i
         *admission.destination = record->destination;
     }
     gate->connections++;
+    return admission;
+}
+
+static enum handoff_verdict take_http1(struct gate *gate, const struct handoff_record *record, const int *fds,
+                                       uint32_t cell, struct taken *taken)
+{
+    struct accepting *accepting = gate->accepting;
+    struct admission admission = readmit(gate, record, cell);
+    struct http1_parcel parcel = {.fd = fds[0],
+                                  .peer = record->peer,
+                                  .held = record->held,
+                                  .left_ms = record->left_ms,
+                                  .requests = record->requests,
+                                  .head_begun = record->flags & HANDOFF_HEAD_BEGUN};
     taken->connection = http1_handoff_take(&accepting->worker->service, &parcel, gate->router, &admission);
-    if (!taken->connection)
-        accepting_left(accepting, &admission);
-    return taken->connection != NULL;
+    if (taken->connection)
+        return HANDOFF_IS_TAKEN;
+    accepting_left(accepting, &admission);
+    return HANDOFF_FULL; /* the loop can't have it */
+}
+
+static enum handoff_verdict take_tunnel(struct gate *gate, const struct handoff_record *record,
+                                        const int *fds, uint32_t cell, struct taken *taken)
+{
+    const struct handoff_tunnel *tunnel = &record->tunnel;
+    struct admission admission = readmit(gate, record, cell);
+    struct tunnel_parcel parcel = {
+        .connection = {.fd = fds[0], .peer = record->peer, .requests = record->requests},
+        .client = {.fd = fds[0],
+                   .held = record->held,
+                   .kept = tunnel->client_kept,
+                   .ended = tunnel->flags & HANDOFF_CLIENT_ENDED,
+                   .shut = tunnel->flags & HANDOFF_CLIENT_SHUT},
+        .upstream = {.fd = fds[1],
+                     .held = tunnel->upstream_held,
+                     .kept = tunnel->upstream_kept,
+                     .ended = tunnel->flags & HANDOFF_UPSTREAM_ENDED,
+                     .shut = tunnel->flags & HANDOFF_UPSTREAM_SHUT},
+        .story = {.id = tunnel->id,
+                  .api = tunnel->api,
+                  .route = tunnel->route,
+                  .started = tunnel->started,
+                  .started_wall = tunnel->started_wall,
+                  .upstream_ns = tunnel->upstream_ns,
+                  .tries = tunnel->tries},
+        .head = tunnel->head,
+        .cluster = tunnel->upstream,
+        .endpoint = tunnel->endpoint,
+        .bytes_in = tunnel->bytes_in,
+        .bytes_out = tunnel->bytes_out,
+        .silent_ms = tunnel->silent_ms,
+    };
+    tunnel_read_position(&parcel, tunnel->position);
+    taken->tunnel = tunnel_take(&gate->accepting->worker->service, &parcel, gate->router, &admission);
+    if (taken->tunnel)
+        return HANDOFF_IS_TAKEN;
+    return errno ? HANDOFF_FULL : HANDOFF_NO_ROUTE;
+}
+
+static enum handoff_verdict (*const takers[])(struct gate *gate, const struct handoff_record *record,
+                                              const int *fds, uint32_t cell, struct taken *taken) = {
+    [HANDOFF_HTTP1] = take_http1,
+    [HANDOFF_GREETING] = take_greeting,
+    [HANDOFF_TUNNEL] = take_tunnel,
+};
+
+/* Whether it could have come to this listener as it is. */
+static bool belongs(const struct gate *gate, const struct handoff_record *record, int fd)
+{
+    bool greeting = record->kind == HANDOFF_GREETING;
+    if (record->kind >= sizeof takers / sizeof *takers || (gate->tls && !greeting) ||
+        (greeting && record->held.length >= PROXY_PROTOCOL_MAX))
+        return false;
+    return reads_alike(gate, fd, greeting || record->flags & HANDOFF_GREETED);
 }
 
 enum handoff_verdict accepting_take(struct accepting *accepting, struct gate *gate,
-                                    const struct handoff_record *record, int fd, struct taken *taken)
+                                    const struct handoff_record *record, const int *fds, struct taken *taken)
 {
     enum handoff_verdict verdict = HANDOFF_NO_LISTENER;
     uint32_t cell = 0;
-    bool greeting = record->kind == HANDOFF_GREETING;
-    *taken = (struct taken){NULL, NULL};
-    if (!gate || (greeting && record->held.length >= PROXY_PROTOCOL_MAX) ||
-        (!greeting && (record->kind != HANDOFF_HTTP1 || gate->tls)) ||
-        !reads_alike(gate, fd, greeting || record->flags & HANDOFF_GREETED))
+    *taken = (struct taken){NULL, NULL, NULL};
+    if (!gate || !belongs(gate, record, fds[0]))
         goto refused;
     verdict = HANDOFF_FULL;
     if (worker_is_full(accepting))
         goto refused;
     verdict = HANDOFF_NO_ROOM;
-    if (gate_is_full(gate) || (!greeting && !address_has_room(accepting, &record->peer, &cell)))
+    if (gate_is_full(gate) ||
+        (record->kind != HANDOFF_GREETING && !address_has_room(accepting, &record->peer, &cell)))
         goto refused;
-    if (greeting ? take_greeting(gate, record, fd, taken) : take_http1(gate, record, fd, cell, taken))
-        return HANDOFF_IS_TAKEN;
-    return HANDOFF_FULL; /* the loop can't have it */
+    return takers[record->kind](gate, record, fds, cell, taken);
 refused:
-    close(fd);
+    for (unsigned i = 0; i < handoff_fds(record); i++)
+        close(fds[i]);
     return verdict;
 }
 
@@ -439,6 +502,8 @@ void accepting_drop(const struct taken *taken)
 {
     if (taken->greeting)
         greeting_done(taken->greeting);
+    else if (taken->tunnel)
+        tunnel_done(taken->tunnel);
     else
         http1_handoff_done(taken->connection);
 }

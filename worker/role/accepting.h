@@ -46,10 +46,11 @@ void accepting_init(struct accepting *accepting, struct worker *worker, struct a
 /* Listens to all of them. */
 void accepting_start(struct accepting *accepting, const struct bound *bound, unsigned count);
 
-/* One of the two. */
+/* One of the three. */
 struct taken {
     struct connection *connection;
     struct greeting *greeting;
+    struct tunnel *tunnel;
 };
 
 /* The listener that is the same one in this generation; NULL: there is none. */
@@ -58,11 +59,11 @@ struct gate *accepting_gate(const struct accepting *accepting, const struct hand
 /* How a listener is told to the next generation; false: it is none of the configuration's. */
 bool accepting_describe(const struct gate *gate, struct handoff_listener *listener);
 
-/* Goes on with a connection of an older process, whose descriptor is then ours, but for a verdict other than
+/* Goes on with a connection of an older process, whose descriptors (one, of a tunnel two) are then ours, but for a verdict other than
  * HANDOFF_IS_TAKEN: closed. Nothing is read from it in this turn. `*taken`: to be given to accepting_drop() when that was in
  * vain, since the older process has it still. */
 enum handoff_verdict accepting_take(struct accepting *accepting, struct gate *gate,
-                                    const struct handoff_record *record, int fd, struct taken *taken);
+                                    const struct handoff_record *record, const int *fds, struct taken *taken);
 void accepting_drop(const struct taken *taken);
 
 /* Accepts what waits, then closes the listeners. */

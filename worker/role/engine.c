@@ -2,6 +2,7 @@
 #include "worker/role/engine.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -13,6 +14,7 @@
 #include "worker/role/override.h"
 #include "worker/upstream/cluster.h"
 #include "worker/upstream/places.h"
+#include "worker/upstream/tunnel.h"
 
 enum { WORKER_CHUNK = 65536 };
 
@@ -45,11 +47,21 @@ static void on_closed(struct http_service *service, const struct admission *admi
     accepting_left(&engine->accepting, admission);
 }
 
+/* The master adds up what was cut. */
+static void tell_cut(struct engine *engine, unsigned number, const char *kind)
+{
+    struct channel_message message = {.verb = CHANNEL_CUT, .number = number};
+    (void)snprintf(message.text, sizeof message.text, "%s", kind);
+    if (number && channel_send(engine->process->channel, &message) < 0)
+        log_info("the master can't be told: %s", strerror(errno));
+}
+
 /* The end: what is still open is cut, counted and told. */
 static void cut(struct engine *engine, const char *why)
 {
     struct worker *worker = &engine->worker;
     unsigned under_way = handover_end(&engine->handover); /* to a newer worker, which has them now */
+    unsigned tunnels = tunnels_close(worker, WEBSOCKET_SERVICE_RESTART, "drain");
     unsigned total = accepting_count(&engine->accepting);
     unsigned more = 0; /* requests, beyond one a connection */
     unsigned idle = accepting_cut(&engine->accepting) + http1_server_cut(&worker->service) +
@@ -57,13 +69,12 @@ static void cut(struct engine *engine, const char *why)
     unsigned busy = total - idle + more;
     stat_add(worker->stats, STAT_CUT_CONNECTIONS, idle);
     stat_add(worker->stats, STAT_CUT_REQUESTS, busy);
-    if (busy) {
-        struct channel_message message = {.verb = CHANNEL_CUT, .number = busy, .text = "requests"};
-        log_warning("%s: %u requests and %u idle connections were cut, %u were being handed over", why, busy,
-                    idle, under_way);
-        if (channel_send(engine->process->channel, &message) < 0)
-            log_info("the master can't be told: %s", strerror(errno));
-    }
+    stat_add(worker->stats, STAT_TUNNELS_CUT, tunnels);
+    if (busy || tunnels)
+        log_warning("%s: %u requests, %u tunnels and %u idle connections were cut, %u were being handed over",
+                    why, busy, tunnels, idle, under_way);
+    tell_cut(engine, busy, "requests");
+    tell_cut(engine, tunnels, "tunnels");
     worker->loop.stop = true;
 }
 
@@ -120,6 +131,7 @@ static void before_wait(struct loop *loop)
     atomic_store_explicit(&worker->slot->connections, accepting_count(&engine->accepting),
                           memory_order_relaxed);
     atomic_store_explicit(&worker->slot->requests, worker->request_count, memory_order_relaxed);
+    atomic_store_explicit(&worker->slot->tunnels, worker->tunnel_count, memory_order_relaxed);
     shared_log_flush(worker->shared, worker->slot_index);
 }
 
@@ -176,6 +188,7 @@ int engine_init(struct engine *engine, struct process *process)
     }
     worker->loop.before_wait = before_wait;
     list_init(&worker->background);
+    list_init(&worker->tunnels);
     init_service(worker);
     accepting_init(&engine->accepting, worker, engine->arena, process->bound, process->bound_count);
     engine->accepting.on_empty = on_empty;

@@ -13,6 +13,7 @@
 #include "shared/base/log.h"
 #include "worker/http/http1_handoff.h"
 #include "worker/net/connection.h"
+#include "worker/upstream/tunnel_handoff.h"
 
 enum {
     RETRY_MS = 50,
@@ -37,8 +38,9 @@ struct successor {
     bool full;             /* it said so */
     bool retired;          /* others were told since: only its answer is waited for */
     struct list sent;      /* struct connection: under way to it, in their order */
-    struct list greetings; /* struct greeting: behind those */
-    unsigned sent_count;   /* of both */
+    struct list greetings; /* struct greeting: behind those, */
+    struct list tunnels;   /* struct tunnel: and those */
+    unsigned sent_count;   /* of all */
 };
 
 static struct worker *worker_of(const struct handover *handover)
@@ -49,6 +51,11 @@ static struct worker *worker_of(const struct handover *handover)
 static struct successor *successor_of(struct list *link)
 {
     return CONTAINER_OF(link, struct successor, link);
+}
+
+static struct tunnel *tunnel_of(struct list *link)
+{
+    return CONTAINER_OF(link, struct tunnel, link);
 }
 
 static void pump_soon(struct handover *handover)
@@ -90,6 +97,8 @@ static void take_back(struct successor *successor)
         http1_handoff_resume(CONTAINER_OF(link, struct connection, link));
     for (struct list *link; (link = list_pop(&successor->greetings));)
         greeting_resume(greeting_of(link), false);
+    for (struct list *link; (link = list_pop(&successor->tunnels));)
+        tunnel_go_on(tunnel_of(link));
     successor->sent_count = 0;
 }
 
@@ -129,6 +138,22 @@ static void judged(struct successor *successor, struct connection *connection, e
     }
 }
 
+static void judged_tunnel(struct successor *successor, struct tunnel *tunnel, enum handoff_verdict verdict)
+{
+    if (verdict == HANDOFF_IS_TAKEN) {
+        successor->given++;
+        tunnel_done(tunnel);
+    } else if (successor->retired || verdict == HANDOFF_FULL) {
+        successor->full = true;
+        tunnel_go_on(tunnel);
+    } else if (verdict == HANDOFF_NO_ROOM) {
+        tunnel_refused(tunnel, successor->number);
+    } else {
+        tunnel_stay(tunnel);
+        tunnel_go_on(tunnel);
+    }
+}
+
 /* Where it can't be read, it is taken: a connection never has two owners. */
 static enum handoff_verdict next_verdict(struct str *in)
 {
@@ -149,6 +174,8 @@ static void on_taken(struct successor *successor, struct str in)
         else /* once its header is here, it is offered again, as what it is then */
             greeting_resume(greeting_of(link), !successor->retired);
     }
+    for (struct list *link; (link = list_pop(&successor->tunnels));)
+        judged_tunnel(successor, tunnel_of(link), next_verdict(&in));
 }
 
 static uint32_t connections_of(const struct successor *successor)
@@ -295,6 +322,8 @@ static struct share find_share(const struct handover *handover)
         share.leaving++;
     LIST_EACH(link, &handover->accepting->greeter.greetings)
     share.leaving++;
+    LIST_EACH(link, &worker->tunnels)
+    share.leaving += tunnel_moves(tunnel_of(link));
     LIST_EACH(link, &handover->successors)
     {
         const struct successor *successor = successor_of(link);
@@ -420,6 +449,79 @@ static unsigned gather_greetings(struct successor *successor, unsigned count, un
     return count;
 }
 
+static void put_tunnel(const struct handover *handover, const struct tunnel_parcel *parcel, struct buf *out)
+{
+    const struct gate *gate = parcel->connection.admission.gate;
+    char position[HANDOFF_POSITION];
+    struct handoff_record record = {
+        .listener = (uint32_t)(gate - handover->accepting->gates),
+        .requests = parcel->connection.requests,
+        .kind = HANDOFF_TUNNEL,
+        .flags = parcel->connection.admission.greeted ? HANDOFF_GREETED : 0,
+        .peer = parcel->connection.peer,
+        .held = parcel->client.held,
+        .tunnel = {.started = parcel->story.started,
+                   .started_wall = parcel->story.started_wall,
+                   .upstream_ns = parcel->story.upstream_ns,
+                   .bytes_in = parcel->bytes_in,
+                   .bytes_out = parcel->bytes_out,
+                   .tries = parcel->story.tries,
+                   .silent_ms = parcel->silent_ms < UINT32_MAX ? (uint32_t)parcel->silent_ms : UINT32_MAX,
+                   .flags = (parcel->client.ended ? HANDOFF_CLIENT_ENDED : 0u) |
+                            (parcel->client.shut ? HANDOFF_CLIENT_SHUT : 0u) |
+                            (parcel->upstream.ended ? HANDOFF_UPSTREAM_ENDED : 0u) |
+                            (parcel->upstream.shut ? HANDOFF_UPSTREAM_SHUT : 0u),
+                   .endpoint = parcel->endpoint,
+                   .head = parcel->head,
+                   .id = parcel->story.id,
+                   .api = parcel->story.api,
+                   .route = parcel->story.route,
+                   .upstream = parcel->cluster,
+                   .position = tunnel_write_position(parcel, position),
+                   .client_kept = parcel->client.kept,
+                   .upstream_held = parcel->upstream.held,
+                   .upstream_kept = parcel->upstream.kept},
+    };
+    if (parcel->connection.admission.destination) {
+        record.flags |= HANDOFF_DESTINATION;
+        record.destination = *parcel->connection.admission.destination;
+    }
+    handoff_put_record(out, &record);
+}
+
+/* The same of tunnels, while there is room for two descriptors each. */
+static unsigned gather_tunnels(struct successor *successor, unsigned count, unsigned most, struct buf *out,
+                               int *fds, unsigned *fd_count)
+{
+    struct handover *handover = successor->handover;
+    struct worker *worker = worker_of(handover);
+    struct tunnel_parcel parcel;
+    unsigned usable = usable_bits(handover);
+    for (struct list *link = worker->tunnels.next, *next; link != &worker->tunnels; link = next) {
+        struct tunnel *tunnel = tunnel_of(link);
+        size_t before = out->length;
+        next = link->next;
+        if (count == most || *fd_count + 2 > HANDOFF_BATCH_MAX)
+            break;
+        if (tunnel_moves(tunnel) && tunnel_is_refused(tunnel, usable))
+            tunnel_stay(tunnel);
+        if (!tunnel_is_ready(tunnel, HANDOFF_HELD_MAX, successor->number))
+            continue;
+        tunnel_suspend(tunnel, &parcel, worker->net.in);
+        put_tunnel(handover, &parcel, out);
+        if (out->overflow) {
+            *out = (struct buf){out->data, before, out->size, false};
+            tunnel_go_on(tunnel);
+            break;
+        }
+        list_push_back(&successor->tunnels, &tunnel->link);
+        fds[(*fd_count)++] = parcel.client.fd;
+        fds[(*fd_count)++] = parcel.upstream.fd;
+        count++;
+    }
+    return count;
+}
+
 /* False: nothing is given to it now. */
 static bool give(struct successor *successor, unsigned most)
 {
@@ -429,11 +531,13 @@ static bool give(struct successor *successor, unsigned most)
     handoff_put_head(&message, HANDOFF_BATCH, 0);
     unsigned count = gather(successor, most, &message, fds);
     count = gather_greetings(successor, count, most, &message, fds);
+    unsigned fd_count = count;
+    count = gather_tunnels(successor, count, most, &message, fds, &fd_count);
     successor->sent_count = count;
     if (count == 0)
         return false;
     handoff_set_number(&message, count);
-    if (handoff_send(successor->source.fd, buf_str(&message), fds, count) == 0)
+    if (handoff_send(successor->source.fd, buf_str(&message), fds, fd_count) == 0)
         return true;
     if (!handoff_may_retry(errno)) {
         lost(successor);
@@ -517,6 +621,7 @@ void handover_told(struct handover *handover, struct channel_message *message)
         successor->number = i;
         list_init(&successor->sent);
         list_init(&successor->greetings);
+        list_init(&successor->tunnels);
         list_push_back(&handover->successors, &successor->link);
         message->fds[i] = -1;
     }
@@ -531,6 +636,7 @@ void handover_begin(struct handover *handover)
     handover->patient_until = worker->loop.now_ms + PATIENCE_MS;
     if (usable_bits(handover))
         http1_handoff_begin(&worker->service, &handover->pump);
+    tunnels_offer(worker);
     pump_soon(handover); /* which finds out when there is nobody */
 }
 
@@ -547,6 +653,8 @@ unsigned handover_end(struct handover *handover)
             http1_handoff_done(CONTAINER_OF(link, struct connection, link));
         for (struct list *link; (link = list_pop(&successor->greetings)); under_way++)
             greeting_done(greeting_of(link));
+        for (struct list *link; (link = list_pop(&successor->tunnels)); under_way++)
+            tunnel_done(tunnel_of(link));
         discharge(successor);
     }
     return under_way;

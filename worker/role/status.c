@@ -28,12 +28,13 @@ static json_t *processes(const struct shared *shared, uint64_t now, uint64_t *st
         char since[CLOCK_RFC3339_SIZE];
         clock_rfc3339(atomic_load(&slot->started), since);
         json_array_append_new(
-            list, json_pack("{s:s, s:I, s:I, s:s, s:I, s:I, s:I, s:s, s:I}", "role", role_name(role),
+            list, json_pack("{s:s, s:I, s:I, s:s, s:I, s:I, s:I, s:I, s:s, s:I}", "role", role_name(role),
                             "number", (json_int_t)atomic_load(&slot->number), "pid",
                             (json_int_t)atomic_load(&slot->pid), "state", slot_state_name(state),
                             "generation", (json_int_t)atomic_load(&slot->generation), "connections",
                             (json_int_t)atomic_load(&slot->connections), "requests",
-                            (json_int_t)atomic_load(&slot->requests), "started", since, "heartbeat_age_ms",
+                            (json_int_t)atomic_load(&slot->requests), "tunnels",
+                            (json_int_t)atomic_load(&slot->tunnels), "started", since, "heartbeat_age_ms",
                             (json_int_t)(beat && now > beat ? (now - beat) / NS_PER_MS : 0)));
     }
     return list;

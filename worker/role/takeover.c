@@ -60,16 +60,19 @@ static bool greet(struct predecessor *predecessor, struct str in, uint32_t count
     return handoff_send(predecessor->source.fd, buf_str(&answer), NULL, 0) == 0;
 }
 
-/* Whether the message has as many connections as it says. */
-static bool is_whole(struct str in, uint32_t count)
+/* Whether the message has as many connections as it says, and descriptors for no more than these. */
+static bool is_whole(struct str in, uint32_t count, unsigned fd_count)
 {
     struct handoff_record record;
+    unsigned fds = 0;
     if (count > HANDOFF_BATCH_MAX)
         return false;
-    for (uint32_t i = 0; i < count; i++)
+    for (uint32_t i = 0; i < count; i++) {
         if (!handoff_get_record(&in, &record))
             return false;
-    return in.length == 0;
+        fds += handoff_fds(&record);
+    }
+    return in.length == 0 && fd_count <= fds;
 }
 
 /* BATCH. False: nothing of it is ours. */
@@ -82,14 +85,19 @@ static bool take(struct predecessor *predecessor, struct str in, uint32_t count,
     char memory[ANSWER_SIZE];
     struct buf answer = buf_on(memory, sizeof memory);
     struct handoff_record record;
+    unsigned used = 0;
     handoff_put_head(&answer, HANDOFF_TAKEN, count);
     for (uint32_t i = 0; i < count; i++) {
         enum handoff_verdict verdict = HANDOFF_FULL; /* there was no descriptor for it */
         handoff_get_record(&in, &record);
         struct gate *gate =
             record.listener < predecessor->gate_count ? predecessor->gates[record.listener] : NULL;
-        if (i < fd_count)
-            verdict = accepting_take(accepting, gate, &record, fds[i], &taken[taken_count]);
+        unsigned own = handoff_fds(&record);
+        if (used + own <= fd_count)
+            verdict = accepting_take(accepting, gate, &record, fds + used, &taken[taken_count]);
+        else if (used < fd_count)
+            close(fds[used]); /* half of a tunnel */
+        used += own;
         taken_count += verdict == HANDOFF_IS_TAKEN;
         handoff_put_verdict(&answer, verdict);
     }
@@ -108,8 +116,8 @@ static bool obey(struct predecessor *predecessor, struct str in, const int *fds,
 {
     struct handoff_head head;
     bool understood = handoff_get_head(&in, &head);
-    if (understood && head.verb == HANDOFF_BATCH && predecessor->welcome && fd_count <= head.number &&
-        is_whole(in, head.number))
+    if (understood && head.verb == HANDOFF_BATCH && predecessor->welcome &&
+        is_whole(in, head.number, fd_count))
         return take(predecessor, in, head.number, fds, fd_count);
     while (fd_count)
         close(fds[--fd_count]);

@@ -53,7 +53,11 @@ static void send_body(struct call *call)
 
 bool attempt_send(struct call *call)
 {
-    struct client_order order = {.method = call->method, .body = call->body, .chunked = call->chunked};
+    struct client_order order = {.method = call->method,
+                                 .body = call->body,
+                                 .chunked = call->chunked,
+                                 .upgrade = call->upgrade,
+                                 .websocket_key = call->websocket_key};
     struct buf head = client_reserve(call->client);
     if (!call->cluster->tls)
         write_proxy_header(call, &head);

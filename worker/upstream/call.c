@@ -314,6 +314,8 @@ bool call_start(struct call *call, struct cluster *cluster, const struct call_ev
     call->body = order->body;
     call->chunked = order->chunked;
     call->grpc = order->grpc;
+    call->upgrade = order->upgrade;
+    call->websocket_key = order->websocket_key;
     call->choice.key = order->key;
     call->choice.tried_count = 0;
     call->began = loop->now;
@@ -362,6 +364,30 @@ void call_start_second(struct call *call, struct call *primary)
     }
 }
 
+void call_adopt(struct call *call, struct endpoint *endpoint, const struct call_events *events, void *owner,
+                struct arena *arena)
+{
+    struct cluster *cluster = endpoint->cluster;
+    memset(call, 0, offsetof(struct call, choice));
+    call->cluster = cluster;
+    call->events = events;
+    call->owner = owner;
+    call->arena = arena;
+    call->endpoint = call->last = endpoint;
+    call->answered = call->tunnel = call->counted = true;
+    call->began = call->asked = cluster->worker->loop.now;
+    timer_init(&call->total, on_total);
+    endpoint_count(endpoint, 1);
+    tally_add(cluster->in_flight, 1);
+}
+
+struct client *call_dismiss(struct call *call)
+{
+    struct client *client = call->client;
+    end(call);
+    return client;
+}
+
 void call_trailers(struct call *call, const struct fields *trailers)
 {
     if (call->replay)
@@ -370,8 +396,32 @@ void call_trailers(struct call *call, const struct fields *trailers)
         client_trailers(call->client, trailers);
 }
 
+/* The answer is whole. */
+static void finish(struct call *call)
+{
+    if (call->endpoint)
+        endpoint_completed(call->endpoint);
+    end(call);
+    if (call->primary)
+        end(call->primary);
+}
+
+/* The same of a tunnel. */
+static void pass_up(struct call *call, const char *data, size_t length, bool last)
+{
+    if (call->client)
+        client_send_body(call->client, data, length, last);
+    call->sent_last = last;
+    if (last && call->got_last)
+        finish(call);
+}
+
 void call_send(struct call *call, const char *data, size_t length, bool last)
 {
+    if (call->tunnel) {
+        pass_up(call, data, length, last);
+        return;
+    }
     call->body_begun = true;
     call->asked = call->cluster->worker->loop.now;
     call->asking = !last;
@@ -454,16 +504,6 @@ static bool pass_over(struct call *call, const struct response_head *head, unsig
     return true;
 }
 
-/* The answer is whole. */
-static void finish(struct call *call)
-{
-    if (call->endpoint)
-        endpoint_completed(call->endpoint);
-    end(call);
-    if (call->primary)
-        end(call->primary);
-}
-
 /* What grpc-status in a head or in trailers says of the endpoint. False: it isn't there. */
 static bool learn_grpc(struct call *call, const struct fields *fields, unsigned *status)
 {
@@ -501,6 +541,9 @@ static void on_head(void *owner, struct response_head *head, bool last)
     if (call->retrying && pass_over(call, head, status, last))
         return;
     call->answered = true;
+    call->tunnel = head->status == 101;
+    if (call->tunnel)
+        timer_clear(timers_of(call), &call->total);
     clear_try_timers(call);
     if (call->primary || call->hedge)
         hedge_won(call);
@@ -514,7 +557,8 @@ static void on_body(void *owner, const char *data, size_t length, bool last)
     struct call *call = owner;
     if (last && call->unjudged) /* without a status it is UNKNOWN to the caller */
         call_learn(call, grpc_status_to_http(GRPC_UNKNOWN), "no grpc-status", 0);
-    if (last)
+    call->got_last = last;
+    if (last && (!call->tunnel || call->sent_last))
         finish(call);
     call->events->on_body(call->owner, data, length, last);
 }
@@ -568,10 +612,23 @@ static void broke_off(struct call *call, enum call_failure failure, const char *
     call_try_failed(call, failure, detail, on);
 }
 
+/* Who ends it and how is the business of the protocol in it. */
+static void tunnel_broke(struct call *call, const char *detail)
+{
+    log_info("upstream %s: %s: the end of a tunnel: %s", call->cluster->settings->name, call->endpoint->text,
+             detail);
+    finish(call);
+    call->events->on_failed(call->owner, CALL_CLOSED, detail);
+}
+
 static void on_failed(void *owner, enum client_failure failure, const char *detail)
 {
     struct call *call = owner;
     call->client = NULL;
+    if (call->tunnel) {
+        tunnel_broke(call, detail);
+        return;
+    }
     switch (failure) {
     case CLIENT_CONNECT:
     case CLIENT_CONNECT_TIMEOUT:

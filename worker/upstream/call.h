@@ -6,6 +6,10 @@
  * as the upstream's `retry` says (retry.h), only while nothing of the answer was passed on and the body is whole in the
  * call's memory. A call for which every endpoint has as many connections as it may have waits in the cluster's queue.
  *
+ * An answer 101 to an order with `upgrade` makes a tunnel of the call: call_send() and on_body go on with the bytes of the other
+ * protocol, and `last` ends one direction; the call is over when both have ended. From then on there is no other try, no
+ * total time-out, and no failure: on_failed says that the connection broke.
+ *
  * With `hedge` a second try, a call of its own below this one, may go on beside the first (hedge.h).
  */
 #ifndef UPSTREAM_CALL_H
@@ -71,11 +75,16 @@ struct call {
     unsigned tries;                  /* endpoints that were tried */
     unsigned connects;               /* the same, in the present attempt */
     unsigned attempt;                /* those that are over */
-    enum call_failure failure;       /* of the last try that failed, */
-    const char *detail;              /* and why */
+    struct str upgrade;              /* as in the order */
+    struct str websocket_key;
+    enum call_failure failure; /* of the last try that failed, */
+    const char *detail;        /* and why */
     enum method method;
     bool body; /* the request has one */
     bool chunked;
+    bool tunnel;     /* 101 came */
+    bool sent_last;  /* of a tunnel: nothing more goes to the endpoint, */
+    bool got_last;   /* nothing more comes from it */
     bool body_begun; /* pieces of it are gone: the request can't be sent again */
     bool asking;     /* the present try waits for more of the body: for the owner, not for the endpoint */
     bool answered;   /* the answer's head was passed on */
@@ -110,11 +119,21 @@ struct call_order {
     const struct breaking *breaking; /* instead of the cluster's; NULL: that one */
     uint64_t deadline;               /* the caller's, ms of the loop's clock; 0: none */
     bool grpc;                       /* answers are judged by their grpc-status */
+    struct str upgrade;       /* the protocol to go on with, for a request without a body; empty: none */
+    struct str websocket_key; /* as in struct client_order */
 };
 
 /* Begins. on_ready, on_head or on_failed follow, on_failed possibly before it returns: false then. */
 bool call_start(struct call *call, struct cluster *cluster, const struct call_events *events, void *owner,
                 struct arena *arena, const struct call_order *order);
+
+/* A call that another process made, and that is a tunnel: from now on it is counted as one here. The caller sets call->client,
+ * whose owner it is. */
+void call_adopt(struct call *call, struct endpoint *endpoint, const struct call_events *events, void *owner,
+                struct arena *arena);
+
+/* Another process goes on with it: it is counted no more. Its client, which the caller closes. */
+struct client *call_dismiss(struct call *call);
 
 /* The request's trailer fields, before its last piece. */
 void call_trailers(struct call *call, const struct fields *trailers);

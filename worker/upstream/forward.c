@@ -3,6 +3,7 @@
 #include "worker/upstream/forward.h"
 
 #include "worker/codec/authority.h"
+#include "worker/codec/websocket.h"
 #include "worker/request/request.h"
 #include "worker/upstream/call.h"
 #include "worker/upstream/cluster.h"
@@ -248,6 +249,38 @@ void forward_fields(struct request *request, struct buf *head)
         at = PUT(put(at, claims.settings->via_of[via]), "\r\n");
     }
     head->length = (size_t)(at - head->data);
+}
+
+static const struct field *client_key(const struct request *request)
+{
+    return fields_find(&request->head->fields, STR("Sec-WebSocket-Key"));
+}
+
+struct str forward_websocket_key(struct request *request)
+{
+    const struct field *given = client_key(request);
+    uint64_t nonce[WEBSOCKET_NONCE / sizeof(uint64_t)];
+    if (!str_case_eq(request->head->upgrade, STR("websocket")))
+        return STR("");
+    if (given)
+        return given->value;
+    for (unsigned i = 0; i < sizeof nonce / sizeof *nonce; i++)
+        nonce[i] = random_next(&request->worker->random);
+    char *key = arena_alloc(request->arena, WEBSOCKET_KEY);
+    websocket_key((const unsigned char *)nonce, key);
+    return (struct str){key, WEBSOCKET_KEY};
+}
+
+void forward_upgrade(const struct request *request, struct str websocket_key, struct buf *head)
+{
+    BUF_LITERAL(head, "Connection: upgrade\r\nUpgrade: ");
+    buf_str_add(head, request->head->upgrade);
+    BUF_LITERAL(head, "\r\n");
+    if (!websocket_key.length || client_key(request))
+        return;
+    BUF_LITERAL(head, "Sec-WebSocket-Key: ");
+    buf_str_add(head, websocket_key);
+    BUF_LITERAL(head, "\r\n");
 }
 
 size_t forward_fields_size(struct request *request)

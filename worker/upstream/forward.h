@@ -41,6 +41,12 @@ void forward_line(struct buf *head, struct str method, struct str target, struct
 /* The request's fields for an upstream, each line with its CRLF; not Host, not framing. */
 void forward_fields(struct request *request, struct buf *head);
 
+/* The key of a WebSocket's handshake: the client's, or a new one where the client's version has none. Empty when it isn't one. */
+struct str forward_websocket_key(struct request *request);
+
+/* The request's upgrade, with that key. */
+void forward_upgrade(const struct request *request, struct str websocket_key, struct buf *head);
+
 /* Room that is enough for forward_fields(). */
 size_t forward_fields_size(struct request *request);
 

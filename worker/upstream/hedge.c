@@ -28,6 +28,8 @@ void hedge_arm(struct call *call)
 {
     const struct retrying *retrying = call->retrying;
     struct loop *loop = &call->cluster->worker->loop;
+    if (call->upgrade.length) /* two tunnels, of which one is cut at once, are nobody's wish */
+        return;
     if (call->primary || call->attempt || call->hedge_set || !(retrying->methods >> call->method & 1))
         return;
     uint64_t ms = retrying->hedge_delay;

@@ -85,6 +85,14 @@ struct client *pool_open_apart(const struct cluster *cluster, const struct clien
     return http1_client_open(target, owner, events, timeouts);
 }
 
+struct client *pool_adopt(struct endpoint *endpoint, const struct tunnel_end *end, void *owner,
+                          const struct client_events *events)
+{
+    const struct cluster *cluster = endpoint->cluster;
+    struct client_target target = {&cluster->worker->net, endpoint->address, NULL, endpoint, &pool_events};
+    return http1_client_tunnel_take(&target, end, owner, events, &cluster->timeouts);
+}
+
 void pool_close_idle(struct pool *pool)
 {
     while (!list_empty(&pool->idle))

@@ -9,6 +9,7 @@
 struct cluster;
 struct endpoint;
 struct tls_target;
+struct tunnel_end;
 struct worker;
 
 struct pool {
@@ -28,6 +29,10 @@ struct client *pool_open(struct endpoint *endpoint, const struct tls_target *tls
 /* The same on a connection that no pool of an endpoint has: by the protocol of the cluster. */
 struct client *pool_open_apart(const struct cluster *cluster, const struct client_target *target, void *owner,
                                const struct client_events *events, const struct client_timeouts *timeouts);
+
+/* One that another process opened to this endpoint, which is a tunnel; NULL with errno. The descriptor is its own. */
+struct client *pool_adopt(struct endpoint *endpoint, const struct tunnel_end *end, void *owner,
+                          const struct client_events *events);
 
 void pool_close_idle(struct pool *pool);
 

@@ -1,0 +1,176 @@
+"""Both ends of tunnels for the tests: WebSocket frames and other upgrades on raw sockets, and python3-websockets as a second
+opinion."""
+import asyncio
+import base64
+import hashlib
+import os
+import socket
+import struct
+import threading
+
+import websockets
+
+from peers import PATIENCE, Client, Reader
+
+GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
+
+
+def accept_of(key):
+    """The Sec-WebSocket-Accept that answers a key (RFC 6455, section 4.2.2)."""
+    return base64.b64encode(hashlib.sha1((key + GUID).encode()).digest()).decode()
+
+
+def new_key():
+    return base64.b64encode(os.urandom(16)).decode()
+
+
+def handshake_fields(key=None):
+    return [("Upgrade", "websocket"), ("Connection", "Upgrade"), ("Sec-WebSocket-Version", "13"),
+            ("Sec-WebSocket-Key", key or new_key())]
+
+
+def switch(request, fields=()):
+    """The bytes of a 101 to an upgrade, whatever it is for."""
+    lines = ["HTTP/1.1 101 Switching Protocols", "Connection: Upgrade", f"Upgrade: {request.get('Upgrade')}"]
+    if request.get("Sec-WebSocket-Key"):
+        lines.append(f"Sec-WebSocket-Accept: {accept_of(request.get('Sec-WebSocket-Key'))}")
+    lines += [f"{name}: {value}" for name, value in fields]
+    return "\r\n".join(lines).encode() + b"\r\n\r\n"
+
+
+def frame(opcode, payload=b"", masked=False, fin=True):
+    """The bytes of a frame (RFC 6455, section 5.2)."""
+    size, mask = len(payload), os.urandom(4) if masked else b""
+    head = bytes([(0x80 if fin else 0) | opcode])
+    if size < 126:
+        head += bytes([size | (0x80 if masked else 0)])
+    elif size < 65536:
+        head += bytes([126 | (0x80 if masked else 0)]) + struct.pack("!H", size)
+    else:
+        head += bytes([127 | (0x80 if masked else 0)]) + struct.pack("!Q", size)
+    if masked:
+        pad = (mask * (size // 4 + 1))[:size]
+        payload = (int.from_bytes(payload, "big") ^ int.from_bytes(pad, "big")).to_bytes(size, "big")
+    return head + mask + payload
+
+
+def read_frame(reader):
+    """(opcode, payload) of the next frame of a Reader; EOFError at the end."""
+    first, second = reader.take(2)
+    size = second & 0x7F
+    if size == 126:
+        size = struct.unpack("!H", reader.take(2))[0]
+    elif size == 127:
+        size = struct.unpack("!Q", reader.take(8))[0]
+    mask = reader.take(4) if second & 0x80 else None
+    payload = reader.take(size)
+    if mask:
+        pad = (mask * (size // 4 + 1))[:size]
+        payload = (int.from_bytes(payload, "big") ^ int.from_bytes(pad, "big")).to_bytes(size, "big")
+    return first & 0x0F, payload
+
+
+class WebSocket(Client):
+    """A client's WebSocket through the gateway, by hand."""
+
+    def __init__(self, address, target="/", fields=(), **options):
+        super().__init__(address, **options)
+        key = new_key()
+        self.send_head("GET", target, [*handshake_fields(key), *fields])
+        self.head = self.answer(informational=True)
+        if self.head is None or self.head.status != 101:
+            raise AssertionError(f"no WebSocket: {self.head}")
+        if self.head.get("Sec-WebSocket-Accept") != accept_of(key):
+            raise AssertionError(f"not the right accept: {self.head}")
+
+    def say(self, payload, opcode=TEXT):
+        self.send(frame(opcode, payload, True))
+
+    def hear(self):
+        return read_frame(self.reader)
+
+    def echo(self, payload):
+        """Says it, and hears it again."""
+        self.say(payload)
+        heard = self.hear()
+        if heard != (TEXT, payload):
+            raise AssertionError(f"said {payload[:80]!r}, heard {heard!r:.200}")
+
+
+def echo(request, sock):
+    """For an Origin: a WebSocket that says what it hears, until it is closed."""
+    sock.sendall(switch(request))
+    reader = Reader(sock)
+    while True:
+        opcode, payload = read_frame(reader)
+        if opcode == CLOSE:
+            sock.sendall(frame(CLOSE, payload))
+            raise ConnectionError
+        sock.sendall(frame(PONG if opcode == PING else opcode, payload))
+
+
+def upgraded(talk):
+    """For an Origin: answers an upgrade by 101, and goes on with talk(sock)."""
+
+    def serve(request, sock):
+        sock.sendall(switch(request))
+        talk(sock)
+        raise ConnectionError
+
+    return serve
+
+
+def start_upgrade(client, protocol="echo/1", target="/"):
+    """Asks for another protocol on a Client: the answer's head."""
+    client.send_head("GET", target, [("Upgrade", protocol), ("Connection", "upgrade")])
+    return client.answer(informational=True)
+
+
+def reset(sock):
+    """Closes it by RST."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    sock.close()
+
+
+def receive_all(sock):
+    """All bytes up to the other side's FIN."""
+    data = b""
+    while True:
+        piece = sock.recv(65536)
+        if not piece:
+            return data
+        data += piece
+
+
+class Server:
+    """A server of python3-websockets in a thread; `serve(websocket)` is a coroutine for each connection."""
+
+    def __init__(self, serve, **options):
+        self.loop = asyncio.new_event_loop()
+        self.options = options
+        self.sock = socket.socket()
+        self.sock.bind(("127.0.0.1", 0))
+        self.port = self.sock.getsockname()[1]
+        self.text = f"127.0.0.1:{self.port}"
+        started = threading.Event()
+        self.thread = threading.Thread(target=self.run, args=(serve, started), daemon=True)
+        self.thread.start()
+        if not started.wait(PATIENCE):
+            raise AssertionError("the WebSocket server did not start")
+
+    def run(self, serve, started):
+        asyncio.set_event_loop(self.loop)
+        self.server = self.loop.run_until_complete(websockets.serve(serve, sock=self.sock, backlog=1024, **self.options))
+        self.loop.call_soon(started.set)
+        self.loop.run_forever()
+
+    def close(self):
+        async def end():
+            self.server.close()
+            await self.server.wait_closed()
+
+        asyncio.run_coroutine_threadsafe(end(), self.loop).result(PATIENCE)
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self.thread.join(PATIENCE)
+        self.loop.close()
