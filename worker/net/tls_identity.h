@@ -27,6 +27,8 @@ struct tls_identity {
     struct str *names;   /* for which it is used: lower case, "*.example.com" too */
     unsigned name_count;
     int64_t starts, ends; /* seconds of the wall clock */
+    struct str staple;    /* the OCSP response of its setting (tls_staple); empty: none */
+    int64_t staple_until; /* likewise: until when it may be sent */
 };
 
 /* Reads and checks it; `now` in seconds of the wall clock. What is near its end, or past it, is a warning: an expired

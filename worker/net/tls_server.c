@@ -11,6 +11,7 @@
 #include "worker/net/tls_clients.h"
 #include "worker/net/tls_files.h"
 #include "worker/net/tls_names.h"
+#include "worker/net/tls_staple.h"
 #include "worker/net/tls_takeover.h"
 #include "worker/net/tls_tickets.h"
 
@@ -177,6 +178,26 @@ static SSL_TICKET_RETURN on_ticket(SSL *ssl, SSL_SESSION *session, const unsigne
     return status == SSL_TICKET_SUCCESS ? SSL_TICKET_RETURN_USE : SSL_TICKET_RETURN_USE_RENEW;
 }
 
+/* The client would like to know whether the certificate that was chosen is still good. */
+static int on_status(SSL *ssl, void *object)
+{
+    const struct tls_context *context = context_of(ssl);
+    const struct live *live = context->server->live;
+    const X509 *chosen = SSL_get_certificate(ssl);
+    (void)object;
+    for (unsigned i = 0; i < TLS_ALGORITHMS; i++) {
+        const struct tls_identity *identity =
+            context->identities[i] == TLS_NAMELESS ? NULL : &live->identities[context->identities[i]];
+        if (!identity || identity->certificate != chosen || !identity->staple.length ||
+            identity->staple_until <= (int64_t)(clock_wall_ns() / NS_PER_SECOND))
+            continue;
+        unsigned char *copy = OPENSSL_memdup(identity->staple.data, identity->staple.length);
+        if (copy && SSL_set_tlsext_status_ocsp_resp(ssl, copy, (long)identity->staple.length))
+            return SSL_TLSEXT_ERR_OK; /* it owns the copy */
+    }
+    return SSL_TLSEXT_ERR_NOACK;
+}
+
 /* --- building --- */
 
 struct building {
@@ -216,7 +237,8 @@ static bool load_identities(struct building *building)
     bool good = true;
     for (unsigned i = 0; i < live->identity_count; i++)
         good &= tls_identity_load(&live->identities[i], certificates->items[i], building->now,
-                                  building->arena, building->errors);
+                                  building->arena, building->errors) &&
+                tls_staple_load(&live->identities[i], building->now, building->arena, building->errors);
     return good;
 }
 
@@ -242,6 +264,7 @@ static bool dress(struct building *building, struct tls_context *context)
     SSL_CTX_set_client_hello_cb(ssl, on_hello, building->server);
     SSL_CTX_set_tlsext_servername_callback(ssl, on_name);
     SSL_CTX_set_tlsext_ticket_key_evp_cb(ssl, on_ticket_key);
+    SSL_CTX_set_tlsext_status_cb(ssl, on_status);
     SSL_CTX_set_session_ticket_cb(ssl, NULL, on_ticket, NULL);
     tls_takeover_prepare(ssl);
     tls_clients_apply(context->clients, ssl);
