@@ -298,7 +298,7 @@ class Origin:
 class Load:
     """wrk, running beside the test. finish() waits for its end and returns the counts."""
 
-    def __init__(self, port, target="/", seconds=5, connections=64, threads=1, fields=(), host=None):
+    def __init__(self, port, target="/", seconds=5, connections=64, threads=1, fields=(), host=None, tls=False):
         command = ["wrk", f"-t{threads}", f"-c{connections}", f"-d{seconds}s", "--timeout", "10s"]
         for name, value in fields:
             command += ["-H", f"{name}: {value}"]
@@ -306,7 +306,7 @@ class Load:
             command += ["-H", f"Host: {host}"]
         self.seconds = seconds
         self.started = time.monotonic()
-        self.process = subprocess.Popen([*command, f"http://127.0.0.1:{port}{target}"], stdin=subprocess.DEVNULL,
+        self.process = subprocess.Popen([*command, f"http{'s' if tls else ''}://127.0.0.1:{port}{target}"], stdin=subprocess.DEVNULL,
                                         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
     def running(self):
