@@ -76,6 +76,17 @@ class WebSocket(Client):
 
     def __init__(self, address, target="/", fields=(), **options):
         super().__init__(address, **options)
+        self.shake_hands(target, fields)
+
+    @classmethod
+    def over(cls, client, target="/", fields=()):
+        """On a connection that is there, by TLS for example."""
+        socket_of = cls.__new__(cls)
+        socket_of.sock, socket_of.reader = client.sock, client.reader
+        socket_of.shake_hands(target, fields)
+        return socket_of
+
+    def shake_hands(self, target, fields):
         key = new_key()
         self.send_head("GET", target, [*handshake_fields(key), *fields])
         self.head = self.answer(informational=True)
