@@ -345,12 +345,15 @@ struct upstream_tls_settings {
     struct origin origin;
     bool enabled;
     bool verify;
-    const char *ca;               /* a PEM file; NULL: the system's */
-    const char *name;             /* NULL: each endpoint's own */
-    const char *cert, *key;       /* PEM files; NULL: none is shown */
-    int min_version, max_version; /* 0: TLS 1.2, 1: TLS 1.3 */
-    struct conf_strings ciphers;  /* none: OpenSSL's choice */
+    const char *ca;                   /* a PEM file; NULL: the system's */
+    const char *name;                 /* NULL: each endpoint's own */
+    struct certificate_settings own;  /* what is shown when it is asked for; `cert` NULL: nothing */
+    int min_version, max_version;     /* enum tls_version */
+    struct conf_strings ciphers;      /* of TLS 1.2 */
+    struct conf_strings ciphersuites; /* of TLS 1.3 */
+    struct conf_strings curves;
     bool resume;
+    struct setting at, ca_at, ciphers_at, ciphersuites_at, curves_at;
 };
 
 struct upstream_settings {

@@ -301,25 +301,33 @@ class Probes(Upstream):
 class Configuration(Upstream):
     def test_what_is_wrong(self):
         gateway = self.gateway(apis=ALL, upstreams='origin = { endpoints = ( "127.0.0.1:1" ); };')
-        other = self.authority.issue("other")
+        me = self.authority.issue("me", (), usage="client")
         for endpoint, tls, words in (
-                ("127.0.0.1:1", 'ca = "/nowhere.pem";', "ca: /nowhere.pem"),
-                ("127.0.0.1:1", f'ca = "{self.leaf.key_path}";', "ca: "),
-                ("127.0.0.1:1", f'cert = "{self.leaf.path}";', "key: is missing"),
-                ("127.0.0.1:1", f'key = "{self.leaf.key_path}";', "cert: is missing"),
-                ("127.0.0.1:1", f'cert = "{self.leaf.path}"; key = "{other.key_path}";', "key: .*key"),
+                ("127.0.0.1:1", 'ca = "/nowhere.pem";', "tls.ca: can't open /nowhere.pem"),
+                ("127.0.0.1:1", f'ca = "{self.leaf.key_path}";', "tls.ca: .*key"),
+                ("127.0.0.1:1", f'cert = "{self.leaf.path}";', "tls.key: is missing"),
+                ("127.0.0.1:1", f'key = "{self.leaf.key_path}";', "tls.cert: is missing"),
+                ("127.0.0.1:1", f'cert = "{me.path}"; key = "{self.leaf.key_path}";', "tls.(cert|key): .*key"),
+                ("127.0.0.1:1", f'cert = "{self.leaf.path}"; key = "{self.leaf.key_path}";', "lacks clientAuth"),
                 ("127.0.0.1:1", 'min_version = "TLSv1.3"; max_version = "TLSv1.2";', "above max_version"),
-                ("127.0.0.1:1", 'ciphers = [ "NONSENSE" ];', "ciphers: NONSENSE"),
-                ("127.0.0.1:1", 'name = "a b";', "name: "),
-                ("127.0.0.1:1", f'verify = false; ca = "{self.authority.path}";', "no effect"),
+                ("127.0.0.1:1", 'ciphers = [ "NONSENSE" ];', 'tls.ciphers: there is no cipher of TLS 1.2 "NONSENSE"'),
+                ("127.0.0.1:1", 'name = "a b";', "tls.name: "),
+                ("127.0.0.1:1", f'verify = false; ca = "{self.authority.path}";', "tls.ca: has no effect"),
                 ("unix:/tmp/s", "", "add tls.name"),
                 ("srv:_https._tcp.example", "", "add tls.name")):
             with self.subTest(tls=tls, endpoint=endpoint):
                 gateway.write(upstreams=f'origin = {{ endpoints = ( "{endpoint}" ); tls = {{ {tls} }}; }};')
                 done = gateway.run("check")
                 self.assertEqual(done.status, 1, done)
-                self.assertRegex(done.err, f"{gateway.config}:[0-9]+: upstreams.*tls.*|{gateway.config}:[0-9]+: tls.*")
-                self.assertRegex(done.err, words)
+                self.assertRegex(done.err, f"{gateway.config}:[0-9]+: upstreams.origin.*{words}")
         for tls in ("true", "false", "{ }", f'{{ ca = "{self.authority.path}"; name = "2001:db8::1"; }}'):
             gateway.write(upstreams=f'origin = {{ endpoints = ( "127.0.0.1:1" ); tls = {tls}; }};')
             self.assertEqual(gateway.run("check").status, 0)
+
+    def test_our_certificate_ends_soon(self):
+        me = self.authority.issue("me", (), usage="client", days=10)
+        gateway = self.gateway(apis=ALL, upstreams=self.upstream(["127.0.0.1:1"], f'cert = "{me.path}"; '
+                                                                                  f'key = "{me.key_path}";'))
+        done = gateway.run("check")
+        self.assertEqual(done.status, 0, done)
+        self.assertRegex(done.err, "warning: upstreams.origin.tls.cert: .*me")

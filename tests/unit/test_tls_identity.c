@@ -45,8 +45,8 @@ static int tear_down(void **state)
 static bool load(void)
 {
     errors_init(&fixture.errors, fixture.error_arena);
-    bool good = tls_identity_load(&identity, &settings, (int64_t)(clock_wall_ns() / NS_PER_SECOND),
-                                  fixture.arena, &fixture.errors);
+    bool good = tls_identity_load(&identity, &settings, TLS_FOR_SERVER,
+                                  (int64_t)(clock_wall_ns() / NS_PER_SECOND), fixture.arena, &fixture.errors);
     assert_int_equal(good, fixture.errors.count == 0);
     return good;
 }

@@ -1,12 +1,16 @@
 /* tls_client: TLS to the endpoints of an upstream. */
 #include "worker/net/tls_client.h"
 
-#include <errno.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "shared/base/clock.h"
+#include "worker/net/tls_choices.h"
+#include "worker/net/tls_files.h"
+#include "worker/net/tls_identity.h"
 
 struct tls_client {
     SSL_CTX *context;
@@ -18,9 +22,6 @@ static const char *const protocol_names[] = {
     [TLS_PROTOCOL_HTTP1] = "http/1.1",
     [TLS_PROTOCOL_HTTP2] = "h2",
 };
-
-/* By upstream_tls_settings.min_version. */
-static const int versions[] = {TLS1_2_VERSION, TLS1_3_VERSION};
 
 /* --- sessions to go on with --- */
 
@@ -48,44 +49,60 @@ static void free_context(void *context)
     SSL_CTX_free(context);
 }
 
-static void report(struct errors *errors, struct origin origin, const char *setting, const char *value)
+static bool report(struct errors *errors, struct setting setting, const char *what)
 {
-    unsigned long code = ERR_peek_last_error();
-    const char *why = ERR_SYSTEM_ERROR(code) ? strerror(ERR_GET_REASON(code)) : ERR_reason_error_string(code);
-    errors_add(errors, origin, "tls.%s: %s: %s", setting, value, why ? why : "it can't be used");
-    ERR_clear_error();
+    errors_add(errors, setting.origin, "%s: %s can't be used: %s", setting.path, what, tls_files_why());
+    return false;
 }
 
-static void load_trust(SSL_CTX *context, const struct upstream_tls_settings *settings, struct errors *errors)
+static bool load_trust(SSL_CTX *context, const struct upstream_tls_settings *settings, struct errors *errors)
 {
     if (!settings->verify)
-        return;
+        return true;
     SSL_CTX_set_verify(context, SSL_VERIFY_PEER, NULL);
-    if (settings->ca ? SSL_CTX_load_verify_file(context, settings->ca) != 1
-                     : SSL_CTX_set_default_verify_paths(context) != 1)
-        report(errors, settings->origin, "ca", settings->ca ? settings->ca : "the system's");
+    if (!settings->ca)
+        return SSL_CTX_set_default_verify_paths(context) == 1 ||
+               report(errors, settings->at, "the authorities of the system");
+    STACK_OF(X509) *authorities = tls_files_certificates(settings->ca, settings->ca_at, errors);
+    bool good = authorities;
+    for (int i = 0; good && i < sk_X509_num(authorities); i++)
+        good = X509_STORE_add_cert(SSL_CTX_get_cert_store(context), sk_X509_value(authorities, i)) == 1 ||
+               report(errors, settings->ca_at, settings->ca);
+    sk_X509_pop_free(authorities, X509_free);
+    return good;
 }
 
-static void load_certificate(SSL_CTX *context, const struct upstream_tls_settings *settings,
-                             struct errors *errors)
+/* Who we are, if we are asked. */
+static bool load_own(SSL_CTX *context, const struct upstream_tls_settings *settings, struct arena *arena,
+                     struct errors *errors)
 {
-    if (!settings->cert)
-        return;
-    if (SSL_CTX_use_certificate_chain_file(context, settings->cert) != 1)
-        report(errors, settings->origin, "cert", settings->cert);
-    else if (SSL_CTX_use_PrivateKey_file(context, settings->key, SSL_FILETYPE_PEM) != 1)
-        report(errors, settings->origin, "key", settings->key);
+    struct tls_identity identity;
+    if (!settings->own.cert)
+        return true;
+    bool good =
+        tls_identity_load(&identity, &settings->own, TLS_FOR_CLIENT,
+                          (int64_t)(clock_wall_ns() / NS_PER_SECOND), arena, errors) &&
+        (SSL_CTX_use_cert_and_key(context, identity.certificate, identity.key, identity.chain, 1) == 1 ||
+         report(errors, settings->own.cert_at, settings->own.cert));
+    tls_identity_free(&identity);
+    return good;
 }
 
-static void set_ciphers(SSL_CTX *context, const struct upstream_tls_settings *settings, struct arena *arena,
-                        struct errors *errors)
+static bool choose(SSL_CTX *context, const struct upstream_tls_settings *settings, struct arena *arena,
+                   struct errors *errors)
 {
-    const char *list = NULL;
-    for (unsigned i = 0; i < settings->ciphers.count; i++)
-        list = list ? arena_printf(arena, "%s:%s", list, settings->ciphers.items[i])
-                    : settings->ciphers.items[i];
-    if (list && SSL_CTX_set_cipher_list(context, list) != 1)
-        report(errors, settings->origin, "ciphers", list);
+    const struct tls_settings wanted = {.min_version = settings->min_version,
+                                        .max_version = settings->max_version,
+                                        .ciphers = settings->ciphers,
+                                        .ciphersuites = settings->ciphersuites,
+                                        .curves = settings->curves,
+                                        .ciphers_at = settings->ciphers_at,
+                                        .ciphersuites_at = settings->ciphersuites_at,
+                                        .curves_at = settings->curves_at};
+    struct tls_choices choices;
+    return tls_choices_check(&choices, &wanted, arena, errors) &&
+           (tls_choices_apply(&choices, context) ||
+            report(errors, settings->at, "these versions, ciphers and curves"));
 }
 
 static void offer_protocols(SSL_CTX *context, unsigned protocols)
@@ -107,7 +124,6 @@ static void offer_protocols(SSL_CTX *context, unsigned protocols)
 struct tls_client *tls_client_new(const struct upstream_tls_settings *settings, unsigned protocols,
                                   struct arena *arena, struct errors *errors)
 {
-    unsigned before = errors->count;
     struct tls_client *client = arena_zalloc(arena, sizeof *client);
     SSL_CTX *context = SSL_CTX_new(TLS_client_method());
     if (!context)
@@ -116,17 +132,15 @@ struct tls_client *tls_client_new(const struct upstream_tls_settings *settings, 
     client->context = context;
     client->settings = settings;
     ERR_clear_error();
-    SSL_CTX_set_min_proto_version(context, versions[settings->min_version]);
-    SSL_CTX_set_max_proto_version(context, versions[settings->max_version]);
     SSL_CTX_set_options(context, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION);
     SSL_CTX_set_mode(context, SSL_MODE_RELEASE_BUFFERS);
     SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
     SSL_CTX_sess_set_new_cb(context, on_session);
-    load_trust(context, settings, errors);
-    load_certificate(context, settings, errors);
-    set_ciphers(context, settings, arena, errors);
     offer_protocols(context, protocols);
-    return errors->count == before ? client : NULL;
+    bool good = choose(context, settings, arena, errors);
+    good &= load_trust(context, settings, errors);
+    good &= load_own(context, settings, arena, errors);
+    return good ? client : NULL;
 }
 
 /* --- one connection --- */

@@ -19,6 +19,7 @@ static const int algorithm_ids[TLS_ALGORITHMS] = {EVP_PKEY_RSA, EVP_PKEY_RSA_PSS
 /* What a loading carries along. */
 struct loading {
     struct tls_identity *identity;
+    enum tls_purpose purpose;
     int64_t now;
     struct arena *arena;
     struct errors *errors;
@@ -175,12 +176,18 @@ static bool check_chain(struct loading *loading, STACK_OF(X509) * all)
 
 static bool check_purpose(struct loading *loading)
 {
+    static const struct {
+        uint32_t usage;
+        const char *who, *name;
+    } purposes[] = {[TLS_FOR_SERVER] = {XKU_SSL_SERVER, "servers", "serverAuth"},
+                    [TLS_FOR_CLIENT] = {XKU_SSL_CLIENT, "clients", "clientAuth"}};
     X509 *certificate = loading->identity->certificate;
+    enum tls_purpose purpose = loading->purpose;
     if (!(X509_get_extension_flags(certificate) & EXFLAG_XKUSAGE) ||
-        X509_get_extended_key_usage(certificate) & (XKU_SSL_SERVER | XKU_ANYEKU))
+        X509_get_extended_key_usage(certificate) & (purposes[purpose].usage | XKU_ANYEKU))
         return true;
-    FAIL("%s: %s is not for servers: its extendedKeyUsage lacks serverAuth",
-         loading->identity->settings->cert, loading->identity->subject);
+    FAIL("%s: %s is not for %s: its extendedKeyUsage lacks %s", loading->identity->settings->cert,
+         loading->identity->subject, purposes[purpose].who, purposes[purpose].name);
     return false;
 }
 
@@ -283,9 +290,9 @@ static bool choose_names(struct loading *loading)
 /* --- the whole --- */
 
 bool tls_identity_load(struct tls_identity *identity, const struct certificate_settings *settings,
-                       int64_t now, struct arena *arena, struct errors *errors)
+                       enum tls_purpose purpose, int64_t now, struct arena *arena, struct errors *errors)
 {
-    struct loading all = {identity, now, arena, errors}, *loading = &all;
+    struct loading all = {identity, purpose, now, arena, errors}, *loading = &all;
     *identity = (struct tls_identity){.settings = settings};
     identity->chain = tls_files_certificates(settings->cert, settings->cert_at, errors);
     identity->key = tls_files_key(settings->key, settings->key_at, errors);

@@ -31,10 +31,12 @@ struct tls_identity {
     int64_t staple_until; /* likewise: until when it may be sent */
 };
 
-/* Reads and checks it; `now` in seconds of the wall clock. What is near its end, or past it, is a warning: an expired
+enum tls_purpose { TLS_FOR_SERVER, TLS_FOR_CLIENT };
+
+/* Reads and checks it, for a side; `now` in seconds of the wall clock. What is near its end, or past it, is a warning: an expired
  * certificate keeps no gateway from starting. Texts are in the arena. False: reported. In any case tls_identity_free(). */
 bool tls_identity_load(struct tls_identity *identity, const struct certificate_settings *settings,
-                       int64_t now, struct arena *arena, struct errors *errors);
+                       enum tls_purpose purpose, int64_t now, struct arena *arena, struct errors *errors);
 
 /* Gives back what the library holds; the key is wiped with it. */
 void tls_identity_free(struct tls_identity *identity);

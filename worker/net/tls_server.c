@@ -236,7 +236,7 @@ static bool load_identities(struct building *building)
     struct live *live = building->server->live;
     bool good = true;
     for (unsigned i = 0; i < live->identity_count; i++)
-        good &= tls_identity_load(&live->identities[i], certificates->items[i], building->now,
+        good &= tls_identity_load(&live->identities[i], certificates->items[i], TLS_FOR_SERVER, building->now,
                                   building->arena, building->errors) &&
                 tls_staple_load(&live->identities[i], building->now, building->arena, building->errors);
     return good;
