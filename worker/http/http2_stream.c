@@ -109,6 +109,8 @@ static void take_pending(struct http2_stream *stream, struct buf *out, size_t le
             free(piece_take(&stream->out, &stream->out_end));
     }
     assert(length <= stream->direct.length);
+    if (length == 0)
+        return;
     buf_add(out, stream->direct.data, length);
     stream->direct.data += length;
     stream->direct.length -= length;
