@@ -139,6 +139,28 @@ static void print_guards(const json_t *upstreams)
     }
 }
 
+/* By the first of its names: that is what a client asks for. */
+static void print_certificates(const json_t *certificates)
+{
+    size_t i;
+    json_t *certificate;
+    if (json_array_size(certificates))
+        printf("\n%-20s %-32s %-8s %-20s %6s  %s\n", "LISTENER", "CERTIFICATE", "KEY", "ENDS", "DAYS",
+               "STATE");
+    json_array_foreach(certificates, i, certificate)
+    {
+        const char *name = json_string_value(json_array_get(json_object_get(certificate, "names"), 0));
+        const json_t *staple = json_object_get(certificate, "staple");
+        const char *stapled = !json_is_object(staple)                         ? ""
+                              : json_is_true(json_object_get(staple, "sent")) ? ", stapled"
+                                                                              : ", staple out of date";
+        printf("%-20s %-32s %-8s %-20.19s %6" JSON_INTEGER_FORMAT "  %s%s\n",
+               text_of(certificate, "listener"), name ? name : text_of(certificate, "subject"),
+               text_of(certificate, "key"), text_of(certificate, "ends"), number_of(certificate, "days"),
+               text_of(certificate, "state"), stapled);
+    }
+}
+
 enum { NEARLY_FULL = 90 }; /* percent */
 
 static void print_zones(const json_t *zones)
@@ -194,6 +216,7 @@ static void print_status(json_t *status)
     print_names(json_object_get(status, "upstreams"));
     print_breakers(json_object_get(status, "upstreams"), json_object_get(status, "route_breakers"));
     print_guards(json_object_get(status, "upstreams"));
+    print_certificates(json_object_get(status, "certificates"));
     print_zones(json_object_get(status, "zones"));
     print_overrides(json_object_get(status, "overrides"));
     print_stats(json_object_get(status, "stats"));

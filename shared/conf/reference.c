@@ -254,9 +254,10 @@ void conf_reference_names(FILE *out, void (*each)(conf_tell_name *tell, void *co
 void conf_reference(FILE *out, const struct section *root, const struct conf_extension *extensions, bool roff)
 {
     struct reference reference = {.out = out, .scratch = arena_new(64 << 10), .roff = roff};
-    static const char units[] = "A duration is \"250ms\", \"30s\", \"5m\", \"1h\", \"1d\" or \"0\";\n"
-                                "a size is \"512\", \"64K\", \"1M\", \"1G\" or \"1T\".\n"
-                                "A relative path is relative to the file that it is written in.\n";
+    static const char units[] =
+        "A duration is \"250ms\", \"30s\", \"5m\", \"1h\", \"1d\", \"1y\" (365 days) or \"0\";\n"
+        "a size is \"512\", \"64K\", \"1M\", \"1G\" or \"1T\".\n"
+        "A relative path is relative to the file that it is written in.\n";
     static const char where[] = "They stand in defaults, in an API and in a route.\n"
                                 "A route's wins over its API's, an API's over that of the defaults;\n"
                                 "false switches an inherited one off.\n";

@@ -8,13 +8,11 @@ struct unit {
     int64_t factor;
 };
 
-/* The largest first; the last one is the unit of the value itself. */
-static const struct unit durations[] = {
-    {"d", 86400000}, {"h", 3600000}, {"m", 60000}, {"s", 1000}, {"ms", 1}};
-static const struct unit sizes[] = {
-    {"T", 1ll << 40}, {"G", 1ll << 30}, {"M", 1ll << 20}, {"K", 1ll << 10}, {"", 1}};
-
-enum { UNITS = 5 };
+/* The largest first; the last one is the unit of the value itself; NULL ends. A year is one of 365 days. */
+static const struct unit durations[] = {{"y", 31536000000}, {"d", 86400000}, {"h", 3600000}, {"m", 60000},
+                                        {"s", 1000},        {"ms", 1},       {NULL, 0}};
+static const struct unit sizes[] = {{"T", 1ll << 40}, {"G", 1ll << 30}, {"M", 1ll << 20},
+                                    {"K", 1ll << 10}, {"", 1},          {NULL, 0}};
 
 /* Digits, then a unit of the table; "0" needs none. */
 static bool units_parse(const char *text, const struct unit *units, int64_t *value)
@@ -29,7 +27,7 @@ static bool units_parse(const char *text, const struct unit *units, int64_t *val
         *value = 0;
         return true;
     }
-    for (unsigned i = 0; i < UNITS; i++) {
+    for (unsigned i = 0; units[i].name; i++) {
         if (!str_eq(suffix, str_of(units[i].name)))
             continue;
         if (number > (uint64_t)(INT64_MAX / units[i].factor))

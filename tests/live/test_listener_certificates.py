@@ -245,5 +245,13 @@ class Files(Certificates):
             self.assertRegex(gateway.run("check").err, rf"{gateway.config}:[0-9]+: warning: .*{words}")
         self.assertNotIn("later", gateway.run("check").err)
         self.assertEqual(self.shown(gateway, "gone.example"), gone.fingerprint())
+        told = gateway.status()["certificates"]
+        self.assertEqual([(each["listener"], each["names"], each["key"], each["state"]) for each in told],
+                         [("main", ["later.example"], "ECDSA", "valid"), ("main", ["soon.example"], "ECDSA", "expires soon"),
+                          ("main", ["gone.example"], "ECDSA", "expired")])
+        self.assertIn(told[0]["days"], (79, 80))
+        self.assertIn(told[1]["days"], (11, 12))
+        self.assertIn(told[2]["days"], (-4, -3))
+        self.assertRegex(gateway.run("status").out, r"main +soon\.example +ECDSA +20\S+ +1[12]  expires soon")
         with self.assertRaises(ssl.SSLError):
             TlsClient(self.authority).open(gateway.port, "gone.example")

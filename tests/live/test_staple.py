@@ -35,6 +35,10 @@ class Files(Case):
                 self.assertIn("OCSP response: no response sent",
                               s_client(gateway.port, "-status", version, "-sigalgs", "rsa_pss_rsae_sha256"))
                 self.assertNotIn("OCSP", s_client(gateway.port, version))  # it wasn't asked for
+        told = gateway.status()["certificates"]
+        self.assertTrue(told[0]["staple"]["sent"])
+        self.assertIsNone(told[1]["staple"])
+        self.assertIn("valid, stapled", gateway.run("status").out)
 
     def test_a_reload_takes_a_new_one(self):
         path = self.between.ocsp(self.leaf, days=-1, file="staple")
