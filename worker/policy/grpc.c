@@ -81,6 +81,16 @@ static enum verdict on_response(struct request *request, const void *conf)
     return VERDICT_NEXT;
 }
 
+static void on_done(struct request *request, const void *conf)
+{
+    (void)conf;
+    if (!request->grpc)
+        return;
+    stat_add(request->worker->stats, STAT_GRPC_CALLS, 1);
+    if (request->grpc_status.length && grpc_status_parse(request->grpc_status) != GRPC_OK)
+        stat_add(request->worker->stats, STAT_GRPC_FAILED, 1);
+}
+
 const struct policy policy_grpc = {
     .name = "grpc",
     .help = "calls of gRPC and gRPC-Web: their deadlines, their statuses",
@@ -88,4 +98,5 @@ const struct policy policy_grpc = {
     .section = &section,
     .on_request = on_request,
     .on_response = on_response,
+    .on_done = on_done,
 };

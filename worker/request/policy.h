@@ -12,6 +12,7 @@
 #include "shared/conf/wants.h"
 #include "worker/codec/expr.h"
 
+struct link;
 struct request;
 struct route;
 struct tunnel_parcel; /* upstream/tunnel_handoff's */
@@ -45,6 +46,8 @@ struct compiler {
     struct origin origin; /* of the policy's setting */
     const char *policy;   /* its name */
     const struct expr_name *names;
+    const struct link *links; /* the route's policies of earlier stages, compiled */
+    unsigned link_count;
 };
 
 /* Each NULL where a policy has nothing to do. */
@@ -85,6 +88,9 @@ const struct expr *compile_expr(struct compiler *compiler, const char *setting, 
 
 /* Whether a text can stand in a line of a head: no controls and, unless `spaces`, no space. Else an error. */
 bool compile_line(struct compiler *compiler, const char *setting, const char *text, bool spaces);
+
+/* Whether the route has the policy of that name, and that is of an earlier stage. */
+bool compile_beside(const struct compiler *compiler, const char *policy);
 
 /* The index of an upstream in the settings; -1, and an error with a suggestion, if there is none of that name. */
 int compile_upstream(struct compiler *compiler, const char *setting, const char *name);

@@ -97,6 +97,14 @@ int compile_upstream(struct compiler *compiler, const char *setting, const char 
     return -1;
 }
 
+bool compile_beside(const struct compiler *compiler, const char *policy)
+{
+    for (unsigned i = 0; i < compiler->link_count; i++)
+        if (compiler->links[i].policy->name && strcmp(compiler->links[i].policy->name, policy) == 0)
+            return true;
+    return false;
+}
+
 /* --- chains --- */
 
 /* One use of a policy, before it is compiled. */
@@ -155,7 +163,8 @@ static const struct link *compiled_before(const struct site *site, const struct 
     return NULL;
 }
 
-static struct link compile_use(struct site_compiler *site, const struct route *route, const struct use *use)
+static struct link compile_use(struct site_compiler *site, const struct route *route,
+                               const struct link *links, unsigned link_count, const struct use *use)
 {
     const struct link *before = compiled_before(site->site, use);
     if (before)
@@ -169,6 +178,8 @@ static struct link compile_use(struct site_compiler *site, const struct route *r
         .origin = use->origin,
         .policy = use->policy->name,
         .names = request_names,
+        .links = links,
+        .link_count = link_count,
     };
     return (struct link){use->policy,
                          use->policy->compile ? use->policy->compile(&compiler, use->conf) : use->conf};
@@ -193,7 +204,7 @@ static const struct chain *compile_chain(struct site_compiler *site, const struc
                 use.policy = use.policy->also;
             if (!use.policy || use.policy->stage != stage)
                 continue;
-            struct link link = compile_use(site, route, &use);
+            struct link link = compile_use(site, route, links, chain->count, &use);
             if (stage != STAGE_CONTENT && link.compiled)
                 links[chain->count++] = link;
             else if (stage != STAGE_CONTENT)

@@ -5,7 +5,6 @@
 
 #include "shared/base/log.h"
 #include "shared/shm/upstreams.h"
-#include "worker/codec/grpc.h"
 #include "worker/upstream/attempt.h"
 #include "worker/upstream/breaking.h"
 #include "worker/upstream/call_state.h"
@@ -399,6 +398,8 @@ void call_trailers(struct call *call, const struct fields *trailers)
 /* The answer is whole. */
 static void finish(struct call *call)
 {
+    if (call->unjudged)
+        call_learn_trailers(call, NULL);
     if (call->endpoint)
         endpoint_completed(call->endpoint);
     end(call);
@@ -450,8 +451,8 @@ void call_cancel(struct call *call)
         return;
     if (!call->answered)
         call_observe(call, OUTCOME_LEFT, 0);
-    else if (call->unjudged) /* it went well so far */
-        call_learn(call, 200, NULL, 0);
+    else if (call->unjudged)
+        call_learn_left(call);
     end(call);
     if (client)
         client_abandon(client);
@@ -504,40 +505,10 @@ static bool pass_over(struct call *call, const struct response_head *head, unsig
     return true;
 }
 
-/* What grpc-status in a head or in trailers says of the endpoint. False: it isn't there. */
-static bool learn_grpc(struct call *call, const struct fields *fields, unsigned *status)
-{
-    const struct field *field = fields_get(fields, FIELD_GRPC_STATUS);
-    if (!field)
-        return false;
-    enum grpc_status grpc = grpc_status_parse(field->value);
-    *status = grpc_status_to_http(grpc);
-    call_learn(call, *status, grpc_status_name(grpc).data, 0);
-    return true;
-}
-
-/* Returns the status that the answer counts as. Of a gRPC call that is known with its trailers; an answer of another kind,
- * somebody's on the way, counts as what it is. */
-static unsigned learn(struct call *call, const struct response_head *head, bool last)
-{
-    unsigned status = head->status;
-    bool asks = status == 503 || status == 429; /* for time, perhaps */
-    if (call->grpc && learn_grpc(call, &head->fields, &status))
-        return status;
-    if (call->grpc && status == 200 && !last) {
-        call->headed = call->cluster->worker->loop.now;
-        call->unjudged = true;
-        return status;
-    }
-    call_learn(call, status, NULL,
-               asks ? retry_after_ms(&head->fields, call->cluster->worker->loop.wall_ns) : 0);
-    return status;
-}
-
 static void on_head(void *owner, struct response_head *head, bool last)
 {
     struct call *call = owner;
-    unsigned status = learn(call, head, last);
+    unsigned status = call_learn_head(call, head, last);
     if (call->retrying && pass_over(call, head, status, last))
         return;
     call->answered = true;
@@ -555,8 +526,6 @@ static void on_head(void *owner, struct response_head *head, bool last)
 static void on_body(void *owner, const char *data, size_t length, bool last)
 {
     struct call *call = owner;
-    if (last && call->unjudged) /* without a status it is UNKNOWN to the caller */
-        call_learn(call, grpc_status_to_http(GRPC_UNKNOWN), "no grpc-status", 0);
     call->got_last = last;
     if (last && (!call->tunnel || call->sent_last))
         finish(call);
@@ -566,9 +535,8 @@ static void on_body(void *owner, const char *data, size_t length, bool last)
 static void on_trailers(void *owner, const struct fields *trailers)
 {
     struct call *call = owner;
-    unsigned status;
     if (call->unjudged)
-        learn_grpc(call, trailers, &status);
+        call_learn_trailers(call, trailers);
     call->events->on_trailers(call->owner, trailers);
 }
 

@@ -12,8 +12,11 @@ void call_observe(struct call *call, enum outcome outcome, unsigned status);
 /* The same for the breaker; `detail` is said of a failure instead of its status, or NULL; `retry_after_ms`: that the answer asks for. */
 void call_judge(struct call *call, unsigned status, const char *detail, uint64_t retry_after_ms);
 
-/* Both, of an answer. */
-void call_learn(struct call *call, unsigned status, const char *detail, uint64_t retry_after_ms);
+/* Both, of an answer: of its head, of its trailers (of a call that is `unjudged`; NULL: there were none), or of one that its
+ * caller gave up. The first returns the HTTP status that the answer counts as. */
+unsigned call_learn_head(struct call *call, const struct response_head *head, bool last);
+void call_learn_trailers(struct call *call, const struct fields *trailers);
+void call_learn_left(struct call *call);
 
 /* The present try's connection is the pool's again, or gone: there may be one for who waits. */
 void call_let_go(struct call *call);

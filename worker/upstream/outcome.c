@@ -3,6 +3,7 @@
  */
 #include "shared/shm/quantile.h"
 #include "shared/shm/upstreams.h"
+#include "worker/codec/grpc.h"
 #include "worker/upstream/breaking.h"
 #include "worker/upstream/call_state.h"
 
@@ -41,14 +42,6 @@ void call_observe(struct call *call, enum outcome outcome, unsigned status)
         learn(call, observation.latency_ns);
 }
 
-/* A failure of a gRPC call is to breakers and outliers what a proxy would have answered with: see grpc_status_to_http(). */
-void call_learn(struct call *call, unsigned status, const char *detail, uint64_t retry_after)
-{
-    call_observe(call, status < 500 ? OUTCOME_ANSWERED : OUTCOME_FAILED, status);
-    call_judge(call, status, detail, retry_after);
-    call->unjudged = false;
-}
-
 void call_judge(struct call *call, unsigned status, const char *detail, uint64_t retry_after)
 {
     if (!call->breaking)
@@ -63,4 +56,56 @@ void call_judge(struct call *call, unsigned status, const char *detail, uint64_t
     };
     call->ticket = 0;
     breaking_tell(call->cluster->worker, call->breaking, &result);
+}
+
+/* --- what answers say --- */
+
+static void answered(struct call *call, unsigned status, const char *detail, uint64_t retry_after)
+{
+    call_observe(call, status < 500 ? OUTCOME_ANSWERED : OUTCOME_FAILED, status);
+    call_judge(call, status, detail, retry_after);
+    call->unjudged = false;
+}
+
+/* A failure of a gRPC call is to breakers and outliers what HTTP has for it: see grpc_status_to_http(). */
+static unsigned answered_by_grpc(struct call *call, enum grpc_status grpc, const char *detail)
+{
+    unsigned status = grpc_status_to_http(grpc);
+    answered(call, status, detail, 0);
+    return status;
+}
+
+/* Of a gRPC call it is told by the trailers, if the answer is more than a head; one of another kind, of somebody on the way,
+ * counts as what it is. */
+unsigned call_learn_head(struct call *call, const struct response_head *head, bool last)
+{
+    const struct field *field = call->grpc ? fields_get(&head->fields, FIELD_GRPC_STATUS) : NULL;
+    bool asks = head->status == 503 || head->status == 429; /* for time, perhaps */
+    uint64_t retry_after = 0;
+    if (field) {
+        enum grpc_status grpc = grpc_status_parse(field->value);
+        return answered_by_grpc(call, grpc, grpc_status_name(grpc).data);
+    }
+    if (call->grpc && head->status == 200 && !last) {
+        call->headed = call->cluster->worker->loop.now;
+        call->unjudged = true;
+        return head->status;
+    }
+    if (asks && call->breaking)
+        retry_after = retry_after_ms(&head->fields, call->cluster->worker->loop.wall_ns);
+    answered(call, head->status, NULL, retry_after);
+    return head->status;
+}
+
+void call_learn_trailers(struct call *call, const struct fields *trailers)
+{
+    const struct field *field = trailers ? fields_get(trailers, FIELD_GRPC_STATUS) : NULL;
+    enum grpc_status grpc = field ? grpc_status_parse(field->value) : GRPC_UNKNOWN; /* to the caller too */
+    answered_by_grpc(call, grpc, field ? grpc_status_name(grpc).data : "no grpc-status");
+}
+
+/* It went well so far. */
+void call_learn_left(struct call *call)
+{
+    answered(call, 200, NULL, 0);
 }
