@@ -208,6 +208,7 @@ struct pool_settings {
     int64_t idle_timeout; /* how long */
     int64_t requests;     /* that a connection carries at most; 0: no limit */
     int64_t max_age;      /* of a connection that is kept; 0: no limit */
+    int64_t streams;      /* of HTTP/2: at a time on a connection */
 };
 
 struct queue_settings {
@@ -356,6 +357,8 @@ struct upstream_tls_settings {
     struct setting at, ca_at, ciphers_at, ciphersuites_at, curves_at;
 };
 
+enum upstream_protocol { UPSTREAM_HTTP1, UPSTREAM_H2C, UPSTREAM_H2 };
+
 struct upstream_settings {
     struct origin origin;
     const char *name;
@@ -364,6 +367,7 @@ struct upstream_settings {
     struct hash_settings *hash;        /* with BALANCE_HASH, else NULL */
     int proxy_protocol;                /* the version that is sent; 0: none */
     struct upstream_tls_settings *tls; /* NULL: plain */
+    int protocol;                      /* enum upstream_protocol */
     struct timeout_settings timeout;
     struct pool_settings keepalive;
     int64_t max_connections;      /* in use, an endpoint and worker; 0: no limit */

@@ -78,6 +78,8 @@ static const struct row pool_rows[] = {
          .help = "requests that a connection carries before it is closed; 0: no limit"),
     POOL(ROW_DURATION, max_age, .fallback = "0", .min = 0, .max = 365ll * 24 * HOUR,
          .help = "a connection this old is closed when its request is answered; 0: no limit"),
+    POOL(ROW_NUMBER, streams, .fallback = "100", .min = 1, .max = 65536,
+         .help = "with HTTP/2: requests at a time on a connection; the endpoint may want fewer"),
     ROW_END,
 };
 
@@ -204,6 +206,21 @@ static void check_tls(struct conf_loader *loader, struct upstream_settings *upst
     }
 }
 
+/* By enum upstream_protocol. */
+static const char *const protocol_words[] = {"http/1.1", "h2c", "h2", NULL};
+
+static void check_protocol(struct conf_loader *loader, const struct upstream_settings *upstream)
+{
+    if (upstream->protocol == UPSTREAM_H2 && !upstream->tls)
+        conf_error(loader, upstream->origin, "protocol",
+                   "\"h2\" is HTTP/2 by TLS (add tls = true, or write \"h2c\")");
+    if (upstream->protocol == UPSTREAM_H2C && upstream->tls)
+        conf_error(loader, upstream->origin, "protocol", "\"h2c\" is HTTP/2 without TLS (write \"h2\")");
+    if (upstream->protocol != UPSTREAM_HTTP1 && upstream->proxy_protocol)
+        conf_error(loader, upstream->origin, "proxy_protocol",
+                   "names one client, and a connection of HTTP/2 is shared by many (leave one of them out)");
+}
+
 static void upstream_check(struct conf_loader *loader, void *structure)
 {
     struct upstream_settings *upstream = structure;
@@ -222,6 +239,7 @@ static void upstream_check(struct conf_loader *loader, void *structure)
     if (upstream->proxy_protocol)
         upstream->keepalive.idle = 0; /* one client's connection is never another's */
     check_tls(loader, upstream);
+    check_protocol(loader, upstream);
     check_twice(loader, upstream);
 }
 
@@ -241,14 +259,17 @@ static const struct row upstream_rows[] = {
         ROW_WORD, proxy_protocol, .fallback = "off", .words = proxy_words,
         .help = "send a header of the PROXY protocol first, which names the client; a connection is then one "
                 "client's, and is not kept for other requests (keepalive has no effect)"),
+    UPSTREAM(ROW_WORD, protocol, .fallback = "http/1.1", .words = protocol_words,
+             .help = "what the endpoints speak: http/1.1; HTTP/2 with TLS (h2), or without (h2c)"),
     UPSTREAM(ROW_OPTIONAL, tls, .section = &upstream_tls_section,
              .help = "TLS (https) to the endpoints: true, or how"),
     UPSTREAM(ROW_GROUP, timeout, .section = &timeout_section, .help = "how long the service may take"),
     UPSTREAM(ROW_GROUP, keepalive, .section = &pool_section,
              .help = "connections that are kept for the next request"),
     UPSTREAM(ROW_NUMBER, max_connections, .fallback = "0", .min = 0, .max = 1 << 20,
-             .help = "connections in use to an endpoint, of each worker (so many times `workers` in all); "
-                     "0: no limit"),
+             .help =
+                 "connections in use to an endpoint, of each worker (so many times `workers` in all); with "
+                 "HTTP/2: requests; 0: no limit"),
     UPSTREAM(ROW_OPTIONAL, queue, .section = &queue_section,
              .help = "with max_connections: who waits while every endpoint has that many"),
     UPSTREAM(ROW_GROUP, retry, .section = &retry_section, .help = "what is tried again"),

@@ -22,6 +22,7 @@ enum client_failure {
     CLIENT_CLOSED_UNUSED, /* a kept connection was closed before a byte of the answer came */
     CLIENT_CLOSED,        /* closed in the middle of an answer, or instead of one */
     CLIENT_MALFORMED,     /* the answer isn't HTTP, or ambiguous */
+    CLIENT_REFUSED,       /* HTTP/2: it says, or it is sure, that nothing was done with the request */
     CLIENT_TIMEOUT,       /* no first byte, or no next one, in time */
 };
 
@@ -121,7 +122,10 @@ static inline void client_discard(struct client *client)
 /* --- for the pool --- */
 
 struct client_pool_events {
-    void (*on_idle)(void *pool, struct client_connection *connection);   /* it could serve another exchange */
+    void (*on_idle)(void *pool, struct client_connection *connection); /* it could serve another exchange */
+    /* HTTP/2: it could serve one more beside those that it serves; or no more. NULL: nobody wants to know. */
+    void (*on_room)(void *pool, struct client_connection *connection);
+    void (*on_full)(void *pool, struct client_connection *connection);
     void (*on_closed)(void *pool, struct client_connection *connection); /* it is gone, idle or not */
 };
 
@@ -132,15 +136,16 @@ struct client_target {
     const struct tls_target *tls; /* NULL: it is plain */
     void *pool;                   /* the events' */
     const struct client_pool_events *pool_events;
+    uint32_t epoch; /* the pool's */
 };
 
 struct client_connection_ops {
-    /* An exchange on an idle one (that on_idle gave). */
+    /* An exchange on one that on_idle or on_room gave. */
     struct client *(*take)(struct client_connection *connection, void *owner,
                            const struct client_events *events, const struct client_timeouts *timeouts);
     /* Keeps an idle one that long. */
     void (*keep)(struct client_connection *connection, uint64_t idle_timeout_ms);
-    /* Closes an idle one. */
+    /* Closes one, when it serves nobody. */
     void (*close)(struct client_connection *connection);
 };
 
@@ -152,6 +157,8 @@ struct client_connection {
     uint64_t opened_ms;
     uint64_t idle_ms;   /* since when it is idle */
     uint32_t exchanges; /* begun on it */
+    uint32_t epoch;     /* the pool's: which of its addresses it goes to */
+    bool idle;          /* the pool's: which of its lists it is in */
 };
 
 static inline struct client *client_connection_take(struct client_connection *connection, void *owner,

@@ -475,6 +475,7 @@ struct http1_client *http1_client_make(const struct client_target *target, void 
         .ops = &kept_ops,
         .pool_events = target->pool_events,
         .pool = target->pool,
+        .epoch = target->epoch,
         .opened_ms = target->net->loop->now_ms,
     };
     list_init(&client->kept.link);

@@ -1,4 +1,4 @@
-/* http2_head: the head of an HTTP/2 request. Called by http2_server_stream.c. */
+/* http2_head: the head of an HTTP/2 message. Called by http2_server_stream.c and http2_client_stream.c. */
 #include "worker/http/http2_head.h"
 
 #include <http_parser.h>
@@ -37,6 +37,13 @@ void http2_head_begin(struct http2_head *reading, struct arena *arena, struct fi
     *reading = (struct http2_head){
         .arena = arena, .fields = fields, .limits = limits, .cookie = -1, .trailers = trailers};
     *fields = (struct fields){.items = NULL};
+}
+
+void http2_head_begin_answer(struct http2_head *reading, struct arena *arena, struct fields *fields,
+                             const struct http2_limits *limits)
+{
+    http2_head_begin(reading, arena, fields, limits, false);
+    reading->answer = true;
 }
 
 /* --- one field --- */
@@ -94,12 +101,12 @@ static void pseudo_field(struct http2_head *reading, struct str name, struct str
     static const struct str names[PSEUDO_COUNT] = {
         [PSEUDO_METHOD] = {":method", 7},        [PSEUDO_SCHEME] = {":scheme", 7},
         [PSEUDO_AUTHORITY] = {":authority", 10}, [PSEUDO_PATH] = {":path", 5},
-        [PSEUDO_PROTOCOL] = {":protocol", 9},
+        [PSEUDO_PROTOCOL] = {":protocol", 9},    [PSEUDO_STATUS] = {":status", 7},
     };
     unsigned which = 0;
     while (which < PSEUDO_COUNT && !str_eq(names[which], name))
         which++;
-    if (which == PSEUDO_COUNT)
+    if (which == PSEUDO_COUNT || reading->answer != (which == PSEUDO_STATUS))
         malformed(reading, "a pseudo-field is not known");
     else if (reading->trailers)
         malformed(reading, "a pseudo-field among the trailers");
@@ -126,7 +133,7 @@ static bool is_in_place(struct http2_head *reading, enum field_id id, struct str
     uint64_t bit = (uint64_t)1 << id;
     if (of_connection & bit)
         return malformed(reading, "a field that belongs to a connection of HTTP/1");
-    if (id == FIELD_TE && !str_case_eq(value, STR("trailers")))
+    if (id == FIELD_TE && !reading->answer && !str_case_eq(value, STR("trailers")))
         return malformed(reading, "TE is not trailers alone");
     if (reading->trailers && chunked_trailer_forbidden(name))
         return malformed(reading, "a field is not allowed among the trailers");
@@ -319,5 +326,47 @@ bool http2_head_end(struct http2_head *reading, struct request_head *head, struc
     bool good = read_method(reading, head) && read_scheme(reading) && read_path(reading, head) &&
                 read_authority(reading, head) && read_body(reading, head, last) &&
                 read_expect(reading, head, last);
+    return good && !reading->status;
+}
+
+static bool read_status(struct http2_head *reading, struct response_head *head)
+{
+    struct str text = reading->pseudo[PSEUDO_STATUS];
+    uint64_t status;
+    if (!text.data)
+        return malformed(reading, "there is no :status");
+    if (text.length != 3 || !str_to_u64(text, 999, &status) || status < 100 || status > 599)
+        return malformed(reading, ":status is no status");
+    head->status = (unsigned)status;
+    if (status == 101) /* RFC 9113, section 8.6 */
+        return malformed(reading, ":status is 101, which HTTP/2 doesn't have");
+    return true;
+}
+
+/* As HTTP/1 has it (RFC 9112, section 6.3), but that the body ends with its stream. */
+static bool read_answer_body(struct http2_head *reading, struct response_head *head, enum method method,
+                             bool last)
+{
+    const struct field *length = fields_get(&head->fields, FIELD_CONTENT_LENGTH);
+    bool bodyless = response_bodyless(method, head->status);
+    if (length && !str_to_u64(length->value, INT64_MAX, &head->length))
+        return malformed(reading, "Content-Length is not a number");
+    if (length && last && head->length && !bodyless)
+        return malformed(reading, "Content-Length and no body");
+    head->body = length ? BODY_LENGTH : last ? BODY_NONE : BODY_STREAM;
+    /* What HEAD says of the length is kept for the client. */
+    if (bodyless && (!length || head->status < 200 || head->status == 204))
+        head->body = BODY_NONE;
+    return true;
+}
+
+bool http2_head_end_answer(struct http2_head *reading, struct response_head *head, enum method method,
+                           bool last)
+{
+    head->version = 20;
+    head->keep_alive = true;
+    bool good = read_status(reading, head) && read_answer_body(reading, head, method, last);
+    if (good && head->status < 200 && last)
+        return malformed(reading, "an interim answer that ends its stream");
     return good && !reading->status;
 }

@@ -304,8 +304,10 @@ static void compile_upstream_tls(struct site_compiler *compiler)
     for (unsigned i = 0; i < upstreams->count; i++) {
         const struct upstream_settings *upstream = upstreams->items[i];
         if (upstream->tls)
-            site->upstream_tls[i] =
-                tls_client_new(upstream->tls, 1u << TLS_PROTOCOL_HTTP1, compiler->arena, compiler->errors);
+            site->upstream_tls[i] = tls_client_new(
+                upstream->tls,
+                1u << (upstream->protocol == UPSTREAM_H2 ? TLS_PROTOCOL_HTTP2 : TLS_PROTOCOL_HTTP1),
+                compiler->arena, compiler->errors);
     }
 }
 

@@ -180,13 +180,18 @@ static enum taken try_endpoint(struct call *call, struct endpoint *endpoint, boo
 void attempt_again(struct call *call)
 {
     struct endpoint *endpoint = call->endpoint;
+    /* What else is kept may be closed as well; of HTTP/2 it is shared, or new. */
+    bool fresh = call->cluster->settings->protocol == UPSTREAM_HTTP1;
     if (call->body) /* until the head is sent again */
         call->events->on_blocked(call->owner);
     call_let_go(call);
     call->tries--;
     call->connects--;
-    if (try_endpoint(call, endpoint, true) == REFUSED)
+    enum taken taken = try_endpoint(call, endpoint, fresh);
+    if (taken == REFUSED)
         attempt_begin(call);
+    else if (taken == TAKEN && call->client && call->client->connected)
+        attempt_send(call);
 }
 
 /* One that this attempt hasn't tried; those of earlier attempts only when there is no other. */

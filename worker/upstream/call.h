@@ -75,6 +75,7 @@ struct call {
     unsigned tries;                  /* endpoints that were tried */
     unsigned connects;               /* the same, in the present attempt */
     unsigned attempt;                /* those that are over */
+    unsigned refusals;               /* streams that were refused (HTTP/2) */
     struct str upgrade;              /* as in the order */
     struct str websocket_key;
     enum call_failure failure; /* of the last try that failed, */

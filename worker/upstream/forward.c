@@ -317,7 +317,9 @@ void forward_answer(struct request *request)
     /* A list field: one more line is one more element. */
     if (settings->via)
         fields_add_known(&request->response.fields, request->arena, FIELD_VIA, STR("Via"),
-                         settings->via_of[request->response.version == 10 ? VIA_10 : VIA_11]);
+                         settings->via_of[request->response.version == 10   ? VIA_10
+                                          : request->response.version == 20 ? VIA_20
+                                                                            : VIA_11]);
 }
 
 void forward_ends(struct request *request, struct call_ends *ends)

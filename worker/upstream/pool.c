@@ -2,6 +2,7 @@
 #include "worker/upstream/pool.h"
 
 #include "worker/http/http1_client.h"
+#include "worker/http/http2_client.h"
 #include "worker/request/site.h"
 #include "worker/upstream/cluster.h"
 
@@ -26,63 +27,89 @@ static bool spent(const struct client_connection *connection, const struct pool_
     return false;
 }
 
+/* Out of the list that it is in. */
+static void take_out(struct endpoint *endpoint, struct client_connection *connection)
+{
+    list_remove(&connection->link);
+    if (connection->idle)
+        endpoint->pool.idle_count--;
+    connection->idle = false;
+}
+
 static void on_idle(void *owner, struct client_connection *connection)
 {
     struct endpoint *endpoint = owner;
     struct pool *pool = &endpoint->pool;
     const struct pool_settings *keep = &endpoint->cluster->settings->keepalive;
     uint64_t keep_ms = (uint64_t)keep->idle_timeout;
-    if (!endpoint_is_there(endpoint) ||
+    take_out(endpoint, connection);
+    if (!endpoint_is_there(endpoint) || connection->epoch != pool->epoch ||
         spent(connection, keep, endpoint->cluster->worker->loop.now_ms, &keep_ms)) {
         client_connection_close(connection);
         return;
     }
     list_push_front(&pool->idle, &connection->link);
+    connection->idle = true;
     pool->idle_count++;
     client_connection_keep(connection, keep_ms);
     if (pool->idle_count > keep->idle) /* the one that was idle longest goes */
         client_connection_close(of_link(pool->idle.prev));
 }
 
-static void on_closed(void *owner, struct client_connection *connection)
+static void on_room(void *owner, struct client_connection *connection)
 {
     struct endpoint *endpoint = owner;
-    if (list_empty(&connection->link))
-        return; /* it was in use */
-    list_remove(&connection->link);
-    endpoint->pool.idle_count--;
+    const struct pool_settings *keep = &endpoint->cluster->settings->keepalive;
+    uint64_t keep_ms = UINT64_MAX;
+    take_out(endpoint, connection);
+    if (connection->epoch == endpoint->pool.epoch &&
+        !spent(connection, keep, endpoint->cluster->worker->loop.now_ms, &keep_ms))
+        list_push_back(&endpoint->pool.shared, &connection->link);
 }
 
-static const struct client_pool_events pool_events = {.on_idle = on_idle, .on_closed = on_closed};
+static void on_gone(void *owner, struct client_connection *connection)
+{
+    take_out(owner, connection);
+}
+
+static const struct client_pool_events pool_events = {
+    .on_idle = on_idle, .on_room = on_room, .on_full = on_gone, .on_closed = on_gone};
 
 void pool_init(struct pool *pool)
 {
     *pool = (struct pool){.idle_count = 0};
     list_init(&pool->idle);
+    list_init(&pool->shared);
 }
 
 struct client *pool_take(struct endpoint *endpoint, void *owner, const struct client_events *events)
 {
-    struct list *link = list_pop(&endpoint->pool.idle);
-    if (!link)
+    struct pool *pool = &endpoint->pool;
+    struct list *from = list_empty(&pool->shared) ? &pool->idle : &pool->shared;
+    if (list_empty(from))
         return NULL;
-    endpoint->pool.idle_count--;
-    return client_connection_take(of_link(link), owner, events, &endpoint->cluster->timeouts);
+    struct client_connection *connection = of_link(from->next);
+    if (connection->idle)
+        take_out(endpoint, connection);
+    return client_connection_take(connection, owner, events, &endpoint->cluster->timeouts);
 }
 
 struct client *pool_open(struct endpoint *endpoint, const struct tls_target *tls, void *owner,
                          const struct client_events *events)
 {
     const struct cluster *cluster = endpoint->cluster;
-    struct client_target target = {&cluster->worker->net, endpoint->address, tls, endpoint, &pool_events};
+    struct client_target target = {&cluster->worker->net, endpoint->address,   tls, endpoint,
+                                   &pool_events,          endpoint->pool.epoch};
     return pool_open_apart(cluster, &target, owner, events, &cluster->timeouts);
 }
 
 struct client *pool_open_apart(const struct cluster *cluster, const struct client_target *target, void *owner,
                                const struct client_events *events, const struct client_timeouts *timeouts)
 {
-    (void)cluster;
-    return http1_client_open(target, owner, events, timeouts);
+    const struct upstream_settings *settings = cluster->settings;
+    if (settings->protocol == UPSTREAM_HTTP1)
+        return http1_client_open(target, owner, events, timeouts);
+    return http2_client_open(target, (uint32_t)settings->keepalive.streams, owner, events, timeouts);
 }
 
 struct client *pool_adopt(struct endpoint *endpoint, const struct tunnel_end *end, void *owner,
@@ -95,6 +122,9 @@ struct client *pool_adopt(struct endpoint *endpoint, const struct tunnel_end *en
 
 void pool_close_idle(struct pool *pool)
 {
+    pool->epoch++;
+    while (!list_empty(&pool->shared))
+        client_connection_close(of_link(pool->shared.next));
     while (!list_empty(&pool->idle))
         client_connection_close(of_link(pool->idle.next));
 }

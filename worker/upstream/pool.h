@@ -15,6 +15,8 @@ struct worker;
 struct pool {
     struct list idle; /* connections, the one used last first */
     unsigned idle_count;
+    struct list shared; /* of HTTP/2: those in use that have room for one more exchange */
+    uint32_t epoch;     /* another one since the endpoint has another address */
 };
 
 void pool_init(struct pool *pool);
@@ -34,6 +36,7 @@ struct client *pool_open_apart(const struct cluster *cluster, const struct clien
 struct client *pool_adopt(struct endpoint *endpoint, const struct tunnel_end *end, void *owner,
                           const struct client_events *events);
 
+/* Those in use are closed when their exchanges are over. */
 void pool_close_idle(struct pool *pool);
 
 /* Closes that connection of all clusters which is idle longest. False: there is none. */

@@ -355,7 +355,7 @@ static void begin(struct probe *probe)
     if (cluster->tls)
         write_proxy_header(cluster, &before);
     const struct tls_target *tls = endpoint_tls_target(probe->endpoint, buf_str(&before), &target);
-    struct client_target to = {&worker->net, &probe->address, tls, probe, &pool_events};
+    struct client_target to = {&worker->net, &probe->address, tls, probe, &pool_events, 0};
     probe->client = pool_open_apart(cluster, &to, probe, &client_events, &timeouts);
     if (probe->client)
         timer_set(&worker->loop.timers, &probe->timer, probe->began + timeout);

@@ -1,0 +1,97 @@
+/* http2_client_state: a connection to an endpoint that speaks HTTP/2, as its two parts share it: its life (http2_client.c) and
+ * the exchanges on it (http2_client_stream.c). Nobody else includes it.
+ */
+#ifndef HTTP_HTTP2_CLIENT_STATE_H
+#define HTTP_HTTP2_CLIENT_STATE_H
+
+#include "worker/http/http2_client.h"
+#include "worker/http/http2_head.h"
+#include "worker/http/http2_stream.h"
+
+enum { HTTP2_ANSWER_HEAD = 61440 }; /* bytes of an answer's head that are taken: as of HTTP/1 */
+
+/* What its pool may do with it. */
+enum http2_offer {
+    HTTP2_OFFER_NONE,   /* nothing: it has as many exchanges as it may, or no more are begun on it */
+    HTTP2_OFFER_SHARED, /* one more exchange beside the others */
+    HTTP2_OFFER_IDLE,   /* it has none */
+};
+
+struct http2_client {
+    struct connection connection;
+    struct client_connection kept; /* for its pool */
+    struct http2_session session;
+    struct list exchanges; /* struct http2_call, those that have an owner */
+    struct list streams;   /* struct http2_call, those whose streams the library has still, without one */
+    struct http2_call *incoming; /* whose fields are being read; NULL: nobody's */
+    uint32_t open;               /* of `exchanges` */
+    uint32_t streams_max;        /* that are given at a time */
+    uint64_t received;           /* bytes */
+    enum http2_offer offer;
+    bool connected; /* its TLS too */
+    bool secure;    /* by TLS */
+    bool leaving;   /* no exchange is begun on it any more; it is closed when it has none */
+    char why[96];   /* what the library found wrong, in words */
+};
+
+enum http2_call_phase {
+    HTTP2_CALL_NEW,     /* nothing was sent */
+    HTTP2_CALL_REQUEST, /* nothing of the answer came */
+    HTTP2_CALL_BODY,
+};
+
+/* One exchange. Its memory lasts until the library has closed its stream. */
+struct http2_call {
+    struct client client; /* first: what is freed later may be overwritten there, and nowhere else */
+    struct http2_stream stream;
+    struct http2_client *connection;
+    struct list link; /* in connection->exchanges, or connection->streams */
+    struct client_timeouts timeouts;
+    struct timer timer;
+    struct arena *arena; /* the owner's: valid while it has one */
+    struct http2_head reading;
+    struct response_head *head;
+    struct fields *trailers; /* of the answer; NULL: none */
+    uint64_t received;       /* bytes of the answer's body */
+    uint64_t sent_seen;
+    uint64_t began_at; /* connection->received, when the request was sent */
+    enum method method;
+    enum http2_call_phase phase;
+    uint8_t interims;
+    bool reused : 1;  /* the connection has served others before */
+    bool sending : 1; /* the request's body isn't complete */
+    bool closed : 1;  /* by the library */
+};
+
+static inline struct http2_client *http2_client_of(struct http2_session *session)
+{
+    return CONTAINER_OF(session, struct http2_client, session);
+}
+
+/* --- exchanges (http2_client_stream.c) --- */
+
+/* For nghttp2: what comes on streams. */
+void http2_call_callbacks(nghttp2_session_callbacks *callbacks);
+
+struct http2_call *http2_call_begin(struct http2_client *client, void *owner,
+                                    const struct client_events *events,
+                                    const struct client_timeouts *timeouts);
+
+/* Over: the owner is told, and the stream reset with `code`. */
+void http2_call_fail(struct http2_call *call, enum client_failure failure, const char *detail, uint32_t code);
+
+/* Its memory goes. Only when the library has closed its stream, or is closed. */
+void http2_call_free(struct http2_call *call);
+
+/* Whether the endpoint has said nothing since the request was sent on a connection that was kept. */
+bool http2_call_unused(const struct http2_call *call);
+
+/* --- the connection (http2_client.c) --- */
+
+/* An exchange began or ended, or the endpoint goes: what the pool may do may have changed. */
+void http2_client_offer(struct http2_client *client);
+
+/* No exchange is begun on it any more. */
+void http2_client_leave(struct http2_client *client);
+
+#endif
