@@ -116,7 +116,8 @@ struct client *pool_adopt(struct endpoint *endpoint, const struct tunnel_end *en
                           const struct client_events *events)
 {
     const struct cluster *cluster = endpoint->cluster;
-    struct client_target target = {&cluster->worker->net, endpoint->address, NULL, endpoint, &pool_events};
+    struct client_target target = {&cluster->worker->net, endpoint->address,   NULL, endpoint,
+                                   &pool_events,          endpoint->pool.epoch};
     return http1_client_tunnel_take(&target, end, owner, events, &cluster->timeouts);
 }
 
