@@ -30,6 +30,10 @@ const char *http1_pace_late(struct http1_server *server)
     struct connection *connection = &server->connection;
     uint64_t now = connection->net->loop->now_ms;
     struct pace_rules rules = rules_of(server);
+    if (!server->pace_out) { /* it was full already when the exchange began */
+        http1_pace_answer(server);
+        return NULL;
+    }
     switch (pace_look(server->pace_out, &rules, now, taken(server))) {
     case PACE_STALLED:
         return "send_timeout";

@@ -103,6 +103,8 @@ static void finish(struct http1_server *server)
 void http1_server_complete(struct http1_server *server)
 {
     server->response_done = true;
+    if (!server->keep_alive)
+        connection_end(&server->connection);
     if (connection_flush(&server->connection))
         finish(server);
 }
@@ -399,8 +401,10 @@ static void on_error(struct connection *connection, int error)
 static void on_blocked(struct connection *connection)
 {
     struct http1_server *server = server_of(connection);
+    if (server->phase != PHASE_ACTIVE)
+        return; /* it is TLS that has something to say */
     http1_server_set_timer(server);
-    if (server->phase == PHASE_ACTIVE && !server->response_done)
+    if (!server->response_done)
         server->service->events->on_blocked(&server->exchange);
 }
 
@@ -421,7 +425,7 @@ static void on_timeout(struct connection *connection)
     struct http1_server *server = server_of(connection);
     if (server->phase == PHASE_HEAD && server->head_begun) {
         refuse(server, 408, "the request's head took too long");
-    } else if (connection->blocked) {
+    } else if (connection->blocked && server->phase == PHASE_ACTIVE) {
         const char *late = http1_pace_late(server);
         if (late)
             http1_server_gone(server, late);

@@ -133,7 +133,7 @@ static void init(struct connection *connection, struct net *net, int fd, struct 
     connection->held_length = 0;
     connection->error = 0;
     connection->sent = 0;
-    connection->securing = false;
+    connection->securing = connection->finishing = false;
     connection->connecting = connection->stopped = connection->blocked = connection->eof = false;
     connection->closed = connection->handing = connection->parked = connection->broken = false;
     connection->ended = connection->cut = false;
@@ -180,15 +180,6 @@ failed:;
     return -1;
 }
 
-/* The peer learns that this was all, and no attacker cut it (RFC 8446, section 6.1). */
-static void end_session(struct connection *connection)
-{
-    if (!connection->tls || connection->connecting || connection->error || connection->broken)
-        return;
-    tls_end(connection->tls);
-    connection_send_sealed(connection);
-}
-
 uint64_t connection_sent(const struct connection *connection)
 {
     uint64_t overhead = connection->tls ? connection->tls->overhead : 0;
@@ -203,8 +194,11 @@ const char *connection_error(const struct connection *connection, int error)
 void connection_shutdown(struct connection *connection)
 {
     connection_flush(connection);
-    end_session(connection);
-    (void)shutdown(connection->source.fd, SHUT_WR); /* fails only when the peer is gone already */
+    connection_send_last(connection);
+    if (connection->blocked)
+        connection->finishing = true; /* FIN comes behind what is kept */
+    else
+        (void)shutdown(connection->source.fd, SHUT_WR); /* fails only when the peer is gone already */
 }
 
 /* All but the descriptor. The memory goes after the batch. */
@@ -241,7 +235,7 @@ void connection_close(struct connection *connection, bool reset)
     if (connection->closed)
         return;
     if (!reset && !connection->blocked)
-        end_session(connection);
+        connection_send_last(connection);
     if (reset) {
         struct linger none = {.l_onoff = 1, .l_linger = 0};
         (void)setsockopt(connection->source.fd, SOL_SOCKET, SO_LINGER, &none, sizeof none);

@@ -54,10 +54,11 @@ struct connection {
     bool blocked : 1;
     bool eof : 1;
     bool closed : 1;
-    bool handing : 1; /* what is held will be handed over in this turn */
-    bool parked : 1;  /* out of the loop: the peer hung up while reading is stopped */
-    bool broken : 1;  /* no more can be sent; what the peer said before is still read */
-    bool ended : 1;   /* TLS's close_notify came: there is no more behind what was decrypted */
+    bool handing : 1;   /* what is held will be handed over in this turn */
+    bool parked : 1;    /* out of the loop: the peer hung up while reading is stopped */
+    bool broken : 1;    /* no more can be sent; what the peer said before is still read */
+    bool ended : 1;     /* TLS's close_notify came: there is no more behind what was decrypted */
+    bool finishing : 1; /* FIN is to be sent behind what is kept */
     bool cut : 1; /* the last byte came without that: who knows no length can't tell whether it is the last */
 };
 
@@ -81,6 +82,10 @@ void connection_commit(struct connection *connection, const struct buf *built);
 
 /* Sends what is gathered now. True when the socket took all. */
 bool connection_flush(struct connection *connection);
+
+/* What is gathered is the last that is ever sent: TLS's close_notify (RFC 8446, section 6.1) goes with it, so that the peer
+ * knows that nobody has cut it. It would otherwise go by itself when the connection is closed or shut down. */
+void connection_end(struct connection *connection);
 
 /* Bytes of what was given to be sent that the socket took. With TLS, while some is kept: about so many. */
 uint64_t connection_sent(const struct connection *connection);

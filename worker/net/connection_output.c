@@ -135,6 +135,28 @@ void connection_send_sealed(struct connection *connection)
     block(connection);
 }
 
+/* TLS's last record is sent at the end of a connection, when its user wants to hear of nothing more: not even that there was
+ * no room for it. */
+void connection_send_last(struct connection *connection)
+{
+    struct net *net = connection->net;
+    if (!connection->tls || connection->connecting || connection->error || connection->broken)
+        return;
+    tls_end(connection->tls);
+    size_t length = net->sealed_length;
+    net->sealed_length = 0;
+    if (length == 0)
+        return;
+    ssize_t n = connection->blocked ? 0 : send(connection->source.fd, net->sealed, length, MSG_NOSIGNAL);
+    size_t taken = n < 0 ? 0 : (size_t)n;
+    connection->sent += taken;
+    if (taken == length || (n < 0 && errno != EAGAIN))
+        return;
+    keep(connection, net->sealed + taken, length - taken);
+    connection->blocked = true;
+    loop_change(connection->net->loop, &connection->source, connection->source.events | EPOLLOUT);
+}
+
 /* `data`, then `more`, of any length. */
 static void seal_and_send(struct connection *connection, const char *data, size_t length, const char *more,
                           size_t more_length)
@@ -248,6 +270,23 @@ bool connection_flush(struct connection *connection)
     return !connection->blocked && !connection->error && !connection->broken && !connection->connecting;
 }
 
+void connection_end(struct connection *connection)
+{
+    struct net *net = connection->net;
+    size_t gathered = net->out_owner == connection ? net->out_length : 0;
+    if (!connection->tls || connection->error || connection->broken)
+        return;
+    if (gathered) {
+        net->out_owner = NULL;
+        net->out_length = 0;
+    }
+    bool sealed = tls_seal(connection->tls, &(const struct str){net->out, gathered}, 1);
+    tls_end(connection->tls);
+    connection_send_sealed(connection);
+    if (!sealed)
+        connection_fail(connection, EPROTO);
+}
+
 void connection_send_kept(struct connection *connection)
 {
     while (connection->chunks) {
@@ -268,6 +307,8 @@ void connection_send_kept(struct connection *connection)
     if (connection->tls)
         connection->tls->replies = 0;
     loop_change(connection->net->loop, &connection->source, connection->source.events & ~(uint32_t)EPOLLOUT);
+    if (connection->finishing)
+        (void)shutdown(connection->source.fd, SHUT_WR);
     if (connection->events->on_drained && !connection->connecting)
         connection->events->on_drained(connection);
 }

@@ -29,6 +29,9 @@ void connection_drop_held(struct connection *connection);
 /* What TLS has gathered in net->sealed: in one system call; what isn't taken is kept. */
 void connection_send_sealed(struct connection *connection);
 
+/* TLS's last record, once. */
+void connection_send_last(struct connection *connection);
+
 /* The socket takes more again. */
 void connection_send_kept(struct connection *connection);
 

@@ -316,7 +316,10 @@ static enum tls_result open_records(struct tls *tls, char *plain, size_t *opened
         tls->partial = copy_bytes(net->unread);
         tls->partial_length = net->unread.length;
     }
-    if (tls_record_must_send(&tls->record) && result == TLS_RECORD_MORE && !seal_records(tls, NULL, 0))
+    /* The answer to a KeyUpdate goes with the next data (RFC 8446, section 4.6.3): who asks again and again without taking
+     * anything makes us send nothing. */
+    if (result == TLS_RECORD_MORE && !tls->record.update_asked && tls_record_must_send(&tls->record) &&
+        !seal_records(tls, NULL, 0))
         return TLS_FAILED;
     return stop_at(tls, result, record.alert);
 }
