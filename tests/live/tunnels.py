@@ -185,3 +185,56 @@ class Server:
         self.loop.call_soon_threadsafe(self.loop.stop)
         self.thread.join(PATIENCE)
         self.loop.close()
+
+
+class StreamReader(Reader):
+    """What came on a stream of an H2Client, read like a socket."""
+
+    def __init__(self, client, stream):
+        super().__init__(None)
+        self.client, self.stream = client, stream
+
+    def more(self):
+        exchange = self.client.streams[self.stream]
+        self.client.pump(lambda: exchange.body or exchange.over or self.client.closed)
+        if exchange.reset is not None and not exchange.body:
+            raise ConnectionResetError(f"RST_STREAM {exchange.reset}")
+        self.held += bytes(exchange.body)
+        exchange.body.clear()
+        return bool(self.held) or not (exchange.ended or self.client.closed)
+
+
+class StreamTunnel:
+    """A tunnel on a stream of an H2Client, by extended CONNECT (RFC 8441)."""
+
+    def __init__(self, client, protocol="websocket", target="/", fields=(), host="localhost", scheme="http"):
+        self.client = client
+        if protocol == "websocket":
+            fields = [("sec-websocket-version", "13"), *fields]
+        self.stream = client.headers([(":method", "CONNECT"), (":protocol", protocol), (":scheme", scheme), (":authority", host),
+                                      (":path", target), *fields], end=False)
+        self.reader = StreamReader(client, self.stream)
+        self.exchange = client.streams[self.stream]
+        if not client.pump(lambda: self.exchange.status or self.exchange.over):
+            raise AssertionError(f"no answer to CONNECT: {self.exchange}")
+
+    def send(self, data, end=False):
+        self.client.data(self.stream, data, end)
+
+    def say(self, payload, opcode=TEXT):
+        self.send(frame(opcode, payload, True))
+
+    def hear(self):
+        return read_frame(self.reader)
+
+    def echo(self, payload):
+        self.say(payload)
+        heard = self.hear()
+        if heard != (TEXT, payload):
+            raise AssertionError(f"said {payload[:80]!r}, heard {heard!r:.200}")
+
+    def rest(self):
+        """All up to the other side's end; b"" when it had ended."""
+        self.client.wait(self.stream)
+        data, self.reader.held = self.reader.held + bytes(self.exchange.body), b""
+        return data

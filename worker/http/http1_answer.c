@@ -58,8 +58,8 @@ static void write_framing(struct http1_server *server, struct buf *out, const st
         BUF_LITERAL(out, "Connection: keep-alive\r\n");
 }
 
-/* What says that the connection goes on as another protocol's (RFC 9110, section 7.8). Whoever answered may not have known of
- * the client's key: an HTTP/2 upstream (RFC 8441, section 5). */
+/* What says that the connection goes on as another protocol's (RFC 9110, section 7.8). The client's key is answered here: whoever
+ * answered may not have known of it, as HTTP/2 has none (RFC 8441, section 5). */
 static void write_upgrade(struct http1_server *server, struct buf *out, const struct response_head *head)
 {
     const struct request_head *request = server->exchange.head;

@@ -19,6 +19,18 @@ static bool names(const struct fields *fields, enum field_id id, struct str toke
     return false;
 }
 
+/* Sec-WebSocket-Accept was for us: who passes 101 on says it again for its own client's key, if that has one. */
+static void leave_out_accept(struct fields *fields)
+{
+    for (unsigned i = 0; i < fields->count; i++) {
+        struct field *field = &fields->items[i];
+        if (field->id != FIELD_OTHER || !str_case_eq(field->name, STR("Sec-WebSocket-Accept")))
+            continue;
+        field->name.length = 0; /* a field without a name is not written */
+        field->line = false;
+    }
+}
+
 /* What is wrong with a 101; NULL: nothing. Bytes are only passed on blindly to who has understood what it was asked. */
 static const char *misunderstood(const struct http1_client *client, const struct fields *fields)
 {
@@ -197,6 +209,8 @@ void http1_client_tunnel(struct http1_client *client, struct response_head *head
         return;
     }
     become_tunnel(client);
+    if (client->websocket_key.length)
+        leave_out_accept(&head->fields);
     client->client.events->on_head(client->client.owner, head, false);
 }
 

@@ -4,7 +4,7 @@
 #include "worker/http/http2_fields.h"
 #include "worker/http/http2_server_state.h"
 
-static struct http2_exchange *exchange_of(const struct exchange *exchange)
+struct http2_exchange *http2_exchange_of_face(const struct exchange *exchange)
 {
     return (struct http2_exchange *)((char *)(uintptr_t)exchange - offsetof(struct http2_exchange, exchange));
 }
@@ -38,16 +38,20 @@ static size_t add_length(struct http2_exchange *exchange, const struct response_
 
 static void respond(struct exchange *ours, const struct response_head *head, bool last)
 {
-    struct http2_exchange *exchange = exchange_of(ours);
+    struct http2_exchange *exchange = http2_exchange_of_face(ours);
     nghttp2_nv *list = arena_alloc(ours->arena, (head->fields.count + OWN_FIELDS) * sizeof *list);
     size_t count = 0;
+    bool tunnel = head->status == 101; /* which here is a 200 to the CONNECT (RFC 8441, section 5) */
     ours->response_started = true;
-    exchange->out_nothing = response_bodyless(ours->head->method, head->status);
-    list[count++] = http2_field(STR(":status"), status_text(head->status, exchange->status));
+    exchange->out_nothing = !tunnel && response_bodyless(ours->head->method, head->status);
+    list[count++] = http2_field(STR(":status"), status_text(tunnel ? 200 : head->status, exchange->status));
     count += http2_fields_list(&head->fields, list + count);
     if (!fields_get(&head->fields, FIELD_DATE))
         list[count++] = http2_field(STR("date"), service_date(ours->service));
-    count += add_length(exchange, head, list + count);
+    if (tunnel)
+        http2_server_tunnel(exchange);
+    else
+        count += add_length(exchange, head, list + count);
     bool body = !last && !exchange->out_nothing;
     nghttp2_data_provider source = http2_stream_source(&exchange->stream);
     nghttp2_submit_response(library_of(exchange), exchange->stream.id, list, count, body ? &source : NULL);
@@ -60,7 +64,7 @@ static void respond(struct exchange *ours, const struct response_head *head, boo
 /* Its texts may be gone when it is sent: the library copies them. */
 static void interim(struct exchange *ours, const struct response_head *head)
 {
-    struct http2_exchange *exchange = exchange_of(ours);
+    struct http2_exchange *exchange = http2_exchange_of_face(ours);
     nghttp2_nv *list = malloc((head->fields.count + 1) * sizeof *list);
     char status[3];
     size_t count = 0;
@@ -76,14 +80,14 @@ static void interim(struct exchange *ours, const struct response_head *head)
     http2_session_settle_later(&exchange->server->session);
 }
 
-static void trailers(struct exchange *ours, const struct fields *trailers)
+void http2_answer_trailers(struct exchange *ours, const struct fields *trailers)
 {
-    exchange_of(ours)->stream.trailers = trailers;
+    http2_exchange_of_face(ours)->stream.trailers = trailers;
 }
 
-static void write_body(struct exchange *ours, const char *data, size_t length, bool last)
+void http2_answer_write(struct exchange *ours, const char *data, size_t length, bool last)
 {
-    struct http2_exchange *exchange = exchange_of(ours);
+    struct http2_exchange *exchange = http2_exchange_of_face(ours);
     if (exchange->out_nothing)
         length = 0;
     if (length || last)
@@ -93,7 +97,7 @@ static void write_body(struct exchange *ours, const char *data, size_t length, b
 static void read_body(struct exchange *ours, bool on)
 {
     static const struct response_head go_on = {.status = 100};
-    struct http2_exchange *exchange = exchange_of(ours);
+    struct http2_exchange *exchange = http2_exchange_of_face(ours);
     if (ours->body_done || exchange->body_failed)
         return;
     if (on && !exchange->continued && !ours->response_started) {
@@ -109,28 +113,28 @@ static void read_body(struct exchange *ours, bool on)
 
 static void abort_exchange(struct exchange *ours)
 {
-    struct http2_exchange *exchange = exchange_of(ours);
+    struct http2_exchange *exchange = http2_exchange_of_face(ours);
     http2_exchange_end(exchange, exchange->malformed ? NGHTTP2_PROTOCOL_ERROR : NGHTTP2_INTERNAL_ERROR);
 }
 
-static uint64_t sent(const struct exchange *ours)
+uint64_t http2_answer_sent(const struct exchange *ours)
 {
-    return exchange_of(ours)->stream.sent;
+    return http2_exchange_of_face(ours)->stream.sent;
 }
 
-static void destination(const struct exchange *ours, struct address *address)
+void http2_answer_destination(const struct exchange *ours, struct address *address)
 {
-    const struct http2_server *server = exchange_of(ours)->server;
+    const struct http2_server *server = http2_exchange_of_face(ours)->server;
     admission_destination(&server->admission, server->connection.source.fd, address);
 }
 
 const struct exchange_ops http2_answer_ops = {
-    .destination = destination,
-    .sent = sent,
+    .destination = http2_answer_destination,
+    .sent = http2_answer_sent,
     .respond = respond,
     .interim = interim,
-    .write = write_body,
-    .trailers = trailers,
+    .write = http2_answer_write,
+    .trailers = http2_answer_trailers,
     .read = read_body,
     .abort = abort_exchange,
 };

@@ -224,6 +224,20 @@ static bool method_is_known(struct str text)
     return false;
 }
 
+/* Extended CONNECT (RFC 8441, section 4) is what Upgrade is to HTTP/1, and from here on told as that: GET. */
+static bool read_protocol(struct http2_head *reading, struct request_head *head)
+{
+    struct str protocol = reading->pseudo[PSEUDO_PROTOCOL];
+    if (!protocol.data)
+        return http2_head_deny(reading, 501, false, "CONNECT is not supported without :protocol");
+    if (!is_token(protocol))
+        return malformed(reading, ":protocol is not a token");
+    head->method = METHOD_GET;
+    head->method_text = STR("GET");
+    head->upgrade = protocol;
+    return true;
+}
+
 static bool read_method(struct http2_head *reading, struct request_head *head)
 {
     struct str text = reading->pseudo[PSEUDO_METHOD];
@@ -236,7 +250,7 @@ static bool read_method(struct http2_head *reading, struct request_head *head)
     if (head->method == METHOD_OTHER && !method_is_known(text))
         return http2_head_deny(reading, 501, false, "the method is not known");
     if (head->method == METHOD_CONNECT)
-        return http2_head_deny(reading, 501, false, "CONNECT is not supported");
+        return read_protocol(reading, head);
     if (reading->pseudo[PSEUDO_PROTOCOL].data)
         return malformed(reading, ":protocol in a request that is not CONNECT");
     return true;
@@ -293,11 +307,14 @@ static bool read_authority(struct http2_head *reading, struct request_head *head
 static bool read_body(struct http2_head *reading, struct request_head *head, bool last)
 {
     const struct field *length = fields_get(&head->fields, FIELD_CONTENT_LENGTH);
+    if (head->upgrade.length && (length || last))
+        return http2_head_deny(reading, 400, false,
+                               length ? "Content-Length in a CONNECT" : "a CONNECT whose stream has ended");
     if (length && !str_to_u64(length->value, INT64_MAX, &head->length))
         return malformed(reading, "Content-Length is not a number");
     if (length && last && head->length)
         return malformed(reading, "Content-Length and no body");
-    head->body = length ? BODY_LENGTH : last ? BODY_NONE : BODY_STREAM;
+    head->body = length ? BODY_LENGTH : last || head->upgrade.length ? BODY_NONE : BODY_STREAM;
     if ((length || !last) && head->method == METHOD_TRACE)
         return http2_head_deny(reading, 400, false, "TRACE with a body");
     return true;

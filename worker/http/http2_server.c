@@ -356,6 +356,7 @@ static void open_session(struct http2_server *server)
         {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, service->http2_window},
         {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, service->max_head},
         {NGHTTP2_SETTINGS_NO_RFC7540_PRIORITIES, 1},
+        {NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL, 1}, /* RFC 8441 */
     };
     http2_session_open(&server->session, &server->connection, &side, settings,
                        sizeof settings / sizeof *settings, service->http2_connection_window);

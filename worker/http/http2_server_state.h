@@ -54,6 +54,8 @@ struct http2_exchange {
     bool continued : 1;         /* 100 was sent, or is not wanted */
     bool malformed : 1;         /* the stream ends with PROTOCOL_ERROR */
     bool body_failed : 1;       /* what still comes of the body is dropped */
+    bool tunnel : 1;            /* it was answered by 101 (http2_server_tunnel.c) */
+    bool all_sent : 1;          /* of a tunnel: END_STREAM is with the client */
 };
 
 static inline struct http2_exchange *http2_exchange_of(struct http2_stream *stream)
@@ -108,5 +110,20 @@ void http2_server_abused(struct http2_server *server, enum http2_abuse abuse);
 /* --- answers (http2_answer.c) --- */
 
 extern const struct exchange_ops http2_answer_ops;
+
+/* Of http2_answer_ops, what is the same for tunnels. */
+void http2_answer_write(struct exchange *exchange, const char *data, size_t length, bool last);
+void http2_answer_trailers(struct exchange *exchange, const struct fields *trailers);
+uint64_t http2_answer_sent(const struct exchange *exchange);
+void http2_answer_destination(const struct exchange *exchange, struct address *address);
+struct http2_exchange *http2_exchange_of_face(const struct exchange *exchange);
+
+/* --- tunnels (http2_server_tunnel.c) --- */
+
+/* The answer to an extended CONNECT was submitted: from now on the bodies are what goes through the stream. */
+void http2_server_tunnel(struct http2_exchange *exchange);
+
+/* The library has closed the stream of one. */
+void http2_server_tunnel_closed(struct http2_exchange *exchange);
 
 #endif

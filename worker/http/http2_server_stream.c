@@ -214,6 +214,10 @@ static int on_data_chunk(nghttp2_session *library, uint8_t flags, int32_t id, co
     const struct request_head *head = exchange->exchange.head;
     exchange->received += length;
     exchange->exchange.bytes_in += length;
+    if (exchange->tunnel) {
+        http2_stream_receive(&exchange->stream, (const char *)data, length);
+        return 0;
+    }
     if (head->body == BODY_LENGTH && exchange->received > head->length)
         body_error(exchange, 400, "the request's body is longer than Content-Length says", true);
     else if (service->max_body && exchange->received > service->max_body)
@@ -403,6 +407,8 @@ static int on_stream_closed(nghttp2_session *library, int32_t id, uint32_t code,
     exchange->closed = true;
     if (!exchange->owned)
         http2_exchange_free(exchange);
+    else if (exchange->tunnel)
+        http2_server_tunnel_closed(exchange);
     else if (!exchange->stream.end_sent)
         http2_exchange_gone(exchange, "client", NGHTTP2_NO_ERROR);
     return 0; /* else on_sent comes */

@@ -341,12 +341,27 @@ static void not_grpc(struct proxying *proxying, const struct response_head *head
     request_content_failed(request);
 }
 
+/* To an extended CONNECT any 2xx says that there is a tunnel (RFC 8441, section 5); this one made none. */
+static void refuse_success(struct proxying *proxying, unsigned status)
+{
+    struct request *request = proxying->request;
+    call_cancel(&proxying->call);
+    request_fail(request, PROBLEM_BAD_ANSWER,
+                 "upstream %s: it answered %u to what only 101 would have been a yes to", request->upstream,
+                 status);
+    request_content_failed(request);
+}
+
 static void on_head(void *owner, struct response_head *head, bool last)
 {
     struct proxying *proxying = owner;
     struct request *request = proxying->request;
     tried(proxying, proxying->call.last);
     request->upstream_ns = request->worker->loop.now - proxying->call.began;
+    if (request->tunnel && request->head->version >= 20 && head->status / 100 == 2) {
+        refuse_success(proxying, head->status);
+        return;
+    }
     if (request->grpc && grpc_form_of(fields_value(&head->fields, FIELD_CONTENT_TYPE), NULL) == GRPC_NONE) {
         not_grpc(proxying, head);
         return;
@@ -498,7 +513,7 @@ static void start(struct proxying *proxying, unsigned upstream, const struct bre
     struct cluster *cluster = &request->worker->clusters[upstream];
     struct call_order order = {
         .method = request->head->method,
-        .body = !request->exchange->body_done,
+        .body = !request->exchange->body_done && !request->tunnel,
         .chunked = request->head->body == BODY_STREAM,
         .key = cluster_key(cluster, request),
         .breaking = breaking,

@@ -156,6 +156,16 @@ void request_content_failed(struct request *request)
     request_run(request);
 }
 
+void request_tunnel_over(struct request *request)
+{
+    struct exchange *exchange = request->exchange;
+    request->content = NULL;
+    exchange->orderly = true;
+    request->state = REQUEST_LOG;
+    request_run(request);
+    exchange->ops->abort(exchange);
+}
+
 void request_read(struct request *request, bool on)
 {
     request->exchange->ops->read(request->exchange, on);

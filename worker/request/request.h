@@ -179,6 +179,10 @@ void request_trailers(struct request *request, const struct fields *trailers);
  * is cut. The request may be gone after it. on_abort is not called. */
 void request_content_failed(struct request *request);
 
+/* A tunnel has come to its end, though the client hasn't said so: it is closed in order. The request is gone. on_abort is not
+ * called. */
+void request_tunnel_over(struct request *request);
+
 /* Turns on_body on or off; it begins off. */
 void request_read(struct request *request, bool on);
 

@@ -165,10 +165,23 @@ static enum progress state_request(struct request *request)
     return GO_ON;
 }
 
+/* Upgrade is an offer that may be passed over; an extended CONNECT is not (RFC 8441, section 4): any 2xx would say that there is
+ * a tunnel now. */
+static bool asks_in_vain(const struct request *request)
+{
+    return request->head->version >= 20 && request->head->upgrade.length &&
+           (!request->tunnel || !request->chain->content.policy->on_tunnel);
+}
+
 static enum progress state_content(struct request *request)
 {
     if (request->problem)
         return answered(request, VERDICT_FAIL);
+    if (asks_in_vain(request)) {
+        request_fail(request, PROBLEM_NOT_IMPLEMENTED, "the route has no tunnels of the protocol %.*s",
+                     STR_ARG(request->head->upgrade));
+        return answered(request, VERDICT_FAIL);
+    }
     const struct link *link = &request->chain->content;
     enum verdict verdict = link->policy->on_content(request, link->compiled);
     assert(verdict != VERDICT_NEXT);

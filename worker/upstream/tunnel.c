@@ -83,11 +83,27 @@ void tunnel_up(struct tunnel *tunnel, const char *data, size_t length, bool last
     call_send(tunnel->call, data, length, last);
 }
 
+/* Both have sent a close frame, and the upstream has closed the connection: so does the gateway, as a server does (RFC 6455, section
+ * 7.1.1), whether the client is going to or not. */
+static void close_after_handshake(struct tunnel *tunnel)
+{
+    struct request *request = tunnel->request;
+    tunnel_end(tunnel);
+    if (!tunnel->call->sent_last)
+        call_send(tunnel->call, NULL, 0, true);
+    call_cancel(tunnel->call);
+    request_tunnel_over(request);
+}
+
 void tunnel_down(struct tunnel *tunnel, const char *data, size_t length, bool last)
 {
     tunnel->moved_ms = loop_of(tunnel)->now_ms;
     if (tunnel->websocket)
         websocket_follow(&tunnel->down, data, length);
+    if (last && tunnel->down.closed && tunnel->up.closed) {
+        close_after_handshake(tunnel);
+        return;
+    }
     request_write(tunnel->request, data, length, last);
 }
 
