@@ -350,6 +350,14 @@ class Clear(Pairs):
         self.start("h2", "h1")
         self.cases()
 
+    def test_h1_to_h2(self):
+        self.start("h1", "h2")
+        self.cases()
+
+    def test_h2_to_h2(self):
+        self.start("h2", "h2")
+        self.cases()
+
 
 class Secured(Pairs):
     """TLS on both sides, what is spoken by ALPN. The records are TLS's matter: of the cases those that move many bytes, or
@@ -391,4 +399,12 @@ class Secured(Pairs):
 
     def test_h2_to_h1(self):
         self.start("h2", "h1")
+        self.cases(*self.CASES)
+
+    def test_h1_to_h2(self):
+        self.start("h1", "h2")
+        self.cases(*self.CASES)
+
+    def test_h2_to_h2(self):
+        self.start("h2", "h2")
         self.cases(*self.CASES)

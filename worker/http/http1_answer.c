@@ -169,7 +169,9 @@ static void read_body(struct exchange *exchange, bool on)
 
 static void abort_exchange(struct exchange *exchange)
 {
-    http1_server_close(server_of_exchange(exchange), exchange->response_started);
+    struct http1_server *server = server_of_exchange(exchange);
+    connection_flush(&server->connection); /* what it has got of the answer, it may see */
+    http1_server_close(server, exchange->response_started);
 }
 
 uint64_t http1_answer_sent(const struct exchange *exchange)

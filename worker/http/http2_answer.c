@@ -114,6 +114,7 @@ static void read_body(struct exchange *ours, bool on)
 static void abort_exchange(struct exchange *ours)
 {
     struct http2_exchange *exchange = http2_exchange_of_face(ours);
+    http2_session_pull(&exchange->server->session); /* RST_STREAM would go before what waits */
     http2_exchange_end(exchange, exchange->malformed ? NGHTTP2_PROTOCOL_ERROR : NGHTTP2_INTERNAL_ERROR);
 }
 

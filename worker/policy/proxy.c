@@ -371,8 +371,9 @@ static void on_head(void *owner, struct response_head *head, bool last)
     forward_answer(request);
     if (proxying->set_cookie.length)
         request_add_field(request, STR("Set-Cookie"), proxying->set_cookie);
-    request_respond(request, last);
-    if (head->status == 101)
+    bool tunnel = head->status == 101;
+    request_respond(request, last); /* the head may be gone after it */
+    if (tunnel)
         tunnel_begin(&proxying->tunnel, request, &proxying->call);
 }
 
