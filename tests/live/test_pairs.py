@@ -73,6 +73,9 @@ class Pairs(Case):
     def serve_unmodified(self, _):
         return Reply(304, fields=(("ETag", '"v1"'),))
 
+    def serve_large(self, _):
+        return Reply(200, b"x", tuple((f"X-{letter}", letter * 7000) for letter in "abc"))
+
     def serve_missing(self, _):
         return Reply(404, b"no such thing", (("Content-Type", "text/plain"),))
 
@@ -318,7 +321,12 @@ class Pairs(Case):
         self.assertGreater(line["bytes_out"], 0)
         self.assertGreater(line["upstream_time"], 0)
 
-    def case_large_and_odd_heads(self):
+    def case_large_heads(self):
+        """Larger than a frame of HTTP/2, so with CONTINUATION."""
+        begun = [self.caller.begin("GET", "/large", ended=True) for _ in range(4)]
+        for one in begun:
+            got = one.answer()
+            self.assertEqual([got.get("x-" + letter) for letter in "abc"], [letter * 7000 for letter in "abc"])
         _, said = self.echoed("GET", "/any", [("X-Large", "y" * 8000)] + [(f"X-{number}", "z") for number in range(50)])
         self.assertEqual(len(dict(said["fields"])["x-large"]), 8000)
         self.assertEqual(self.ask("GET", "/any", [("X-Large", "y" * 40000)]).status, 431)

@@ -11,13 +11,26 @@ enum {
     ACKS_MAX = 256, /* of SETTINGS and PING that may wait for a peer that doesn't read */
 };
 
-/* --- the library's memory: running out of it ends the process, as everywhere --- */
+/* --- the library's memory: running out of it ends the process, as everywhere ---
+ *
+ * A session is born with a buffer for the frame that it makes. What stands there is copied before the library is entered
+ * again (http2_session_pull(), http2_stream_send_data()), so all sessions of a process share one: an idle connection has
+ * half the memory. Further buffers of a head that goes on in CONTINUATION frames outlive that, and are a session's own.
+ */
+
+enum { BUFFER_LEAST = 16384 }; /* what a session allocates at its birth that is larger is the buffer */
 
 static void *memory(void *result)
 {
     if (!result)
         abort();
     return result;
+}
+
+static char *shared_frame(void *user_data)
+{
+    const struct http2_session *session = user_data;
+    return session->connection->net->frame;
 }
 
 static void *on_malloc(size_t size, void *user_data)
@@ -28,8 +41,8 @@ static void *on_malloc(size_t size, void *user_data)
 
 static void on_free(void *pointer, void *user_data)
 {
-    (void)user_data;
-    free(pointer);
+    if (pointer != shared_frame(user_data))
+        free(pointer);
 }
 
 static void *on_calloc(size_t count, size_t size, void *user_data)
@@ -40,7 +53,10 @@ static void *on_calloc(size_t count, size_t size, void *user_data)
 
 static void *on_realloc(void *pointer, size_t size, void *user_data)
 {
-    (void)user_data;
+    const struct http2_session *session = user_data;
+    assert(pointer != shared_frame(user_data));
+    if (!pointer && !session->library && size >= BUFFER_LEAST && size <= NET_FRAME)
+        return shared_frame(user_data);
     return memory(realloc(pointer, size ? size : 1));
 }
 
@@ -193,7 +209,8 @@ void http2_session_open(struct http2_session *session, struct connection *connec
                         const struct http2_side *side, const nghttp2_settings_entry *settings, size_t count,
                         uint32_t window)
 {
-    static nghttp2_mem memory = {NULL, on_malloc, on_free, on_calloc, on_realloc};
+    nghttp2_mem memory = {session, on_malloc, on_free, on_calloc, on_realloc};
+    nghttp2_session *library;
     nghttp2_session_callbacks *callbacks;
     nghttp2_option *option;
     *session = (struct http2_session){.connection = connection, .side = side};
@@ -207,9 +224,10 @@ void http2_session_open(struct http2_session *session, struct connection *connec
     set_callbacks(callbacks, side);
     set_options(option, side);
     if (side->server)
-        must(nghttp2_session_server_new3(&session->library, callbacks, session, option, &memory));
+        must(nghttp2_session_server_new3(&library, callbacks, session, option, &memory));
     else
-        must(nghttp2_session_client_new3(&session->library, callbacks, session, option, &memory));
+        must(nghttp2_session_client_new3(&library, callbacks, session, option, &memory));
+    session->library = library;
     nghttp2_option_del(option);
     nghttp2_session_callbacks_del(callbacks);
     must(nghttp2_submit_settings(session->library, NGHTTP2_FLAG_NONE, settings, count));

@@ -12,8 +12,9 @@ int net_init(struct net *net, struct loop *loop, struct stats_row *stats)
                         .in = malloc(NET_IN),
                         .out = malloc(NET_OUT),
                         .wire_room = malloc(NET_RECORD + NET_READ),
-                        .sealed = malloc(NET_SEALED)};
-    if (net->in && net->out && net->wire_room && net->sealed) {
+                        .sealed = malloc(NET_SEALED),
+                        .frame = malloc(NET_FRAME)};
+    if (net->in && net->out && net->wire_room && net->sealed && net->frame) {
         net->wire = net->wire_room + NET_RECORD;
         return 0;
     }
@@ -27,7 +28,8 @@ void net_close(struct net *net)
     free(net->out);
     free(net->wire_room);
     free(net->sealed);
-    net->in = net->out = net->wire_room = net->wire = net->sealed = NULL;
+    free(net->frame);
+    net->in = net->out = net->wire_room = net->wire = net->sealed = net->frame = NULL;
 }
 
 void net_flush(struct net *net)

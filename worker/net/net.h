@@ -19,7 +19,8 @@ enum {
     NET_OPENED = NET_READ + 2 * NET_RECORD, /* what that may have in it, with what TLS kept from before */
     NET_IN = NET_READ + NET_OPENED,         /* what was held from before stands in front of what is read */
     NET_OUT = 2 * NET_READ,                 /* a head of the largest size fits behind anything */
-    NET_COALESCE = 4096, /* a body up to this is copied behind its head, a larger one goes by writev */
+    NET_COALESCE = 4096,  /* a body up to this is copied behind its head, a larger one goes by writev */
+    NET_FRAME = 17 << 10, /* of HTTP/2, the largest that is made, and what the library has around it */
     NET_SEALED =
         NET_OUT + NET_READ + NET_RECORD, /* what is gathered and a piece behind it, as TLS makes it */
 };
@@ -38,6 +39,8 @@ struct net {
     struct str unread; /* what the session at work hasn't taken of that */
     char *sealed;
     size_t sealed_length;
+    char *
+        frame; /* HTTP/2's: where a session makes a frame, which is copied before another one is made (http2_session) */
 };
 
 /* 0, or -1 with errno. */
