@@ -260,6 +260,54 @@ class TlsClient:
             return client.request("GET", target, [*fields, ("Connection", "close")], host=name or "localhost")
 
 
+class TlsByHand:
+    """A client's session whose bytes the test moves itself, over a peers.Client that is connected already."""
+
+    def __init__(self, tls, client, name="localhost"):
+        self.client, self.incoming, self.outgoing = client, ssl.MemoryBIO(), ssl.MemoryBIO()
+        client.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.session = tls.context.wrap_bio(self.incoming, self.outgoing, server_hostname=name)
+
+    def handshake(self):
+        """Up to the client's last flight, which is sent too."""
+        while True:
+            try:
+                self.session.do_handshake()
+                break
+            except ssl.SSLWantReadError:
+                self.client.send(self.outgoing.read())
+                self.incoming.write(self.client.sock.recv(65536))
+        self.client.send(self.outgoing.read())
+        return self
+
+    def seal(self, data):
+        """The records of the data: the test's to send."""
+        self.session.write(data)
+        return self.outgoing.read()
+
+    def read(self):
+        """What came, decrypted: waits for at least a byte; b"" at close_notify, an exception for what else ends it."""
+        while True:
+            try:
+                return self.session.read(65536)
+            except ssl.SSLZeroReturnError:
+                return b""
+            except ssl.SSLWantReadError:
+                data = self.client.sock.recv(65536)
+                if not data:
+                    raise EOFError("closed without close_notify") from None
+                self.incoming.write(data)
+
+    def read_until(self, end):
+        got = b""
+        while end not in got:
+            piece = self.read()
+            if not piece:
+                raise EOFError(f"closed within {got[-200:]!r}")
+            got += piece
+        return got
+
+
 def s_client(port, *options, data=b"", timeout=PATIENCE):
     """What `openssl s_client` says: for what python's ssl can't choose (signature algorithms, TLS 1.3 suites, curves,
     -status). `data` is sent; with none it leaves after the handshake."""

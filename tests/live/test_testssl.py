@@ -5,7 +5,7 @@ import os
 import subprocess
 
 from certificates import Authority
-from gatehouse import Case, limit
+from gatehouse import Case, free_port, limit
 
 SECTIONS = ("--protocols", "--std", "--pfs", "--server-preference", "--vulnerable")
 FINE = ("OK", "INFO", "LOW")
@@ -24,13 +24,13 @@ class Testssl(Case):
         authority = Authority(self.folder)
         issuer = authority.intermediate()
         pairs = [issuer.issue("localhost", kind=kind, file=kind).setting for kind in ("rsa", "ecdsa")]
-        gateway = self.gateway(apis=APIS)
-        gateway.reload(listeners=f"""{{ name = "main"; listen = "127.0.0.1:{gateway.port}";
-                                        tls = {{ certificates = ( {", ".join(pairs)} ); }}; }}""")
+        port = free_port()
+        self.gateway(apis=APIS, listeners=f"""{{ name = "main"; listen = "127.0.0.1:{port}";
+                                                 tls = {{ certificates = ( {", ".join(pairs)} ); }}; }}""")
         report = os.path.join(self.folder, "report.json")
         done = subprocess.run(["testssl", "--quiet", "--color", "0", "--warnings", "off", "--nodns", "none",
                                "--add-ca", authority.path, "--jsonfile", report, *SECTIONS,
-                               f"127.0.0.1:{gateway.port}"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                               f"127.0.0.1:{port}"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                               stderr=subprocess.STDOUT, text=True, timeout=280, check=False, cwd=self.folder)
         with open(report, encoding="utf-8") as file:
             findings = json.load(file)

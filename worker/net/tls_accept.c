@@ -74,7 +74,8 @@ static void keep(struct handshake *handshake, const char *data, size_t length)
     free(handshake->kept);
     handshake->kept = kept;
     handshake->kept_length = length;
-    loop_change(handshake->accept->net->loop, &handshake->source, EPOLLOUT | EPOLLRDHUP);
+    /* Nothing is read meanwhile: a half-closed peer would be reported in every turn. */
+    loop_change(handshake->accept->net->loop, &handshake->source, EPOLLOUT);
 }
 
 /* Sends what the session has gathered. False: it broke, with errno. */
