@@ -8,6 +8,11 @@ import socket
 import struct
 import threading
 
+import h2.config
+import h2.connection
+import h2.events
+import h2.exceptions
+import h2.settings
 import websockets
 
 from peers import PATIENCE, Client, Reader
@@ -238,3 +243,85 @@ class StreamTunnel:
         self.client.wait(self.stream)
         data, self.reader.held = self.reader.held + bytes(self.exchange.body), b""
         return data
+
+
+class StreamOrigin:
+    """A server of python3-h2 in cleartext that takes extended CONNECT and says every byte again; a stream that the client has
+    ended is ended. `connect`: whether it says that it takes such; `first`: bytes said before anything is heard."""
+
+    def __init__(self, connect=True, first=b"", status="200"):
+        self.connect, self.first, self.status = connect, first, status
+        self.heads, self.resets, self.open = [], [], set()
+        self.sock = socket.socket()
+        self.sock.bind(("127.0.0.1", 0))
+        self.sock.listen(1024)
+        self.text = f"127.0.0.1:{self.sock.getsockname()[1]}"
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def close(self):
+        for sock in (self.sock, *list(self.open)):
+            try:
+                sock.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+            sock.close()
+
+    def accept(self):
+        while True:
+            try:
+                sock, _ = self.sock.accept()
+            except OSError:
+                return
+            self.open.add(sock)
+            threading.Thread(target=self.converse, args=(sock,), daemon=True).start()
+
+    def converse(self, sock):
+        connection = h2.connection.H2Connection(h2.config.H2Configuration(client_side=False, header_encoding="utf-8",
+                                                                          validate_inbound_headers=False))
+        codes = h2.settings.SettingCodes
+        connection.local_settings = h2.settings.Settings(client=False, initial_values={
+            codes.ENABLE_CONNECT_PROTOCOL: int(self.connect), codes.MAX_CONCURRENT_STREAMS: 100})
+        connection.initiate_connection()
+        out = {}  # by stream: bytes that wait, and whether the end follows
+        try:
+            sock.sendall(connection.data_to_send())
+            while data := sock.recv(65536):
+                for event in connection.receive_data(data):
+                    self.took(connection, event, out)
+                for stream in list(out):
+                    self.push(connection, stream, out)
+                sock.sendall(connection.data_to_send())
+        except (OSError, h2.exceptions.ProtocolError):
+            pass
+        self.open.discard(sock)
+        sock.close()
+
+    def took(self, connection, event, out):
+        if isinstance(event, h2.events.RequestReceived):
+            self.heads.append(dict(event.headers))
+            connection.send_headers(event.stream_id, [(":status", self.status)], end_stream=self.status != "200")
+            if self.status == "200":
+                out[event.stream_id] = [self.first, False]
+        elif isinstance(event, h2.events.DataReceived):
+            connection.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
+            if event.stream_id in out:
+                out[event.stream_id][0] += event.data
+        elif isinstance(event, h2.events.StreamEnded):
+            if event.stream_id in out:
+                out[event.stream_id][1] = True
+        elif isinstance(event, h2.events.StreamReset):
+            self.resets.append(event.error_code)
+            out.pop(event.stream_id, None)
+
+    def push(self, connection, stream, out):
+        data, end = out[stream]
+        while data:
+            size = min(connection.local_flow_control_window(stream), connection.max_outbound_frame_size, len(data))
+            if size <= 0:
+                break
+            connection.send_data(stream, data[:size])
+            data = data[size:]
+        out[stream][0] = data
+        if end and not data:
+            connection.end_stream(stream)
+            del out[stream]

@@ -30,6 +30,7 @@ struct http2_client {
     enum http2_offer offer;
     bool connected; /* its TLS too */
     bool secure;    /* by TLS */
+    bool settled;   /* its SETTINGS came */
     bool leaving;   /* no exchange is begun on it any more; it is closed when it has none */
     char why[96];   /* what the library found wrong, in words */
 };
@@ -58,9 +59,15 @@ struct http2_call {
     enum method method;
     enum http2_call_phase phase;
     uint8_t interims;
-    bool reused : 1;  /* the connection has served others before */
-    bool sending : 1; /* the request's body isn't complete */
-    bool closed : 1;  /* by the library */
+    bool reused : 1;     /* the connection has served others before */
+    bool sending : 1;    /* the request's body isn't complete */
+    bool closed : 1;     /* by the library */
+    bool tunnel : 1;     /* it was answered by 2xx to an extended CONNECT (http2_client_tunnel.c) */
+    bool lone : 1;       /* of a tunnel: both have ended, but its last bytes have yet to go */
+    struct str upgrade;  /* as in the order */
+    nghttp2_nv *waiting; /* a CONNECT's fields, until it is known whether the endpoint takes one; else NULL */
+    size_t waiting_count;
+    struct deferred later; /* the endpoint takes no CONNECT: the owner is told */
 };
 
 static inline struct http2_client *http2_client_of(struct http2_session *session)
@@ -82,6 +89,23 @@ void http2_call_fail(struct http2_call *call, enum client_failure failure, const
 
 /* Its memory goes. Only when the library has closed its stream, or is closed. */
 void http2_call_free(struct http2_call *call);
+
+/* The same, but the owner knows. */
+void http2_call_end(struct http2_call *call, uint32_t code);
+
+/* --- tunnels (http2_client_tunnel.c) --- */
+
+/* A CONNECT with these fields is sent, or waits until the endpoint has said by its SETTINGS that it takes one. */
+void http2_call_connect(struct http2_call *call, nghttp2_nv *list, size_t count);
+
+/* The SETTINGS came: those that wait for them are sent, or fail. */
+void http2_call_settled(struct http2_client *client);
+
+/* 2xx came: on_head tells of it as 101. `last`: and the end of the stream. */
+void http2_call_tunnel(struct http2_call *call, bool last);
+
+/* The library has closed the stream of one. */
+void http2_call_tunnel_closed(struct http2_call *call, const char *detail);
 
 /* Whether the endpoint has said nothing since the request was sent on a connection that was kept. */
 bool http2_call_unused(const struct http2_call *call);

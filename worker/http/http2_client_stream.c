@@ -55,12 +55,13 @@ void http2_call_free(struct http2_call *call)
 }
 
 /* It has no owner any more. What the library still has of it is given up with `code`. */
-static void end(struct http2_call *call, uint32_t code)
+void http2_call_end(struct http2_call *call, uint32_t code)
 {
     struct http2_client *client = call->connection;
-    bool whole = call->stream.end_received && !call->sending;
+    bool whole = call->stream.end_received && call->stream.last_written;
     call->client.owner = NULL;
     timer_clear(&loop_of(call)->timers, &call->timer);
+    loop_undefer(&call->later);
     list_remove(&call->link);
     client->open--;
     if (whole && !call->closed && call->stream.pending == 0) {
@@ -81,7 +82,7 @@ void http2_call_fail(struct http2_call *call, enum client_failure failure, const
 {
     void *owner = call->client.owner;
     const struct client_events *events = call->client.events;
-    end(call, code);
+    http2_call_end(call, code);
     events->on_failed(owner, failure, detail);
 }
 
@@ -145,7 +146,7 @@ static void on_end(struct http2_stream *stream)
         events->on_trailers(owner, call->trailers);
     if (!is_owned(call))
         return;
-    end(call, NGHTTP2_NO_ERROR);
+    http2_call_end(call, NGHTTP2_NO_ERROR);
     events->on_body(owner, NULL, 0, true);
 }
 
@@ -197,6 +198,10 @@ static int on_data_chunk(nghttp2_session *library, uint8_t flags, int32_t id, co
     }
     const struct response_head *head = call->head;
     call->received += length;
+    if (call->tunnel) {
+        http2_stream_receive(&call->stream, (const char *)data, length);
+        return 0;
+    }
     if (call->phase == HTTP2_CALL_BODY && !(head->body == BODY_LENGTH && call->received > head->length) &&
         !response_bodyless(call->method, head->status)) {
         http2_stream_receive(&call->stream, (const char *)data, length);
@@ -279,9 +284,13 @@ static void got_head(struct http2_call *call, bool last)
         return;
     }
     call->phase = HTTP2_CALL_BODY;
+    if (call->upgrade.length && head->status < 300) {
+        http2_call_tunnel(call, last);
+        return;
+    }
     call->stream.end_received = last;
     if (last)
-        end(call, NGHTTP2_NO_ERROR);
+        http2_call_end(call, NGHTTP2_NO_ERROR);
     else
         set_timer(call);
     events->on_head(owner, head, last);
@@ -307,6 +316,8 @@ static int on_frame(nghttp2_session *library, const nghttp2_frame *frame, void *
             body_end(call);
         break;
     case NGHTTP2_SETTINGS:
+        if (!(frame->hd.flags & NGHTTP2_FLAG_ACK))
+            http2_call_settled(client);
         http2_client_offer(client); /* it may let less be open than before, or more */
         break;
     case NGHTTP2_GOAWAY:
@@ -351,6 +362,8 @@ static int on_stream_closed(nghttp2_session *library, int32_t id, uint32_t code,
     call->closed = true;
     if (!is_owned(call)) {
         http2_call_free(call);
+    } else if (call->tunnel) {
+        http2_call_tunnel_closed(call, reset_detail(code));
     } else if (!call->stream.end_received) {
         /* What was never sent, as the endpoint went away, is as good as refused. */
         bool refused =
@@ -394,7 +407,7 @@ static struct buf reserve(struct client *face)
 static const uint64_t not_sent = BIT(HOST) | BIT(CONNECTION) | BIT(KEEP_ALIVE) | BIT(PROXY_CONNECTION) |
                                  BIT(TRANSFER_ENCODING) | BIT(UPGRADE);
 
-enum { PSEUDO_FIELDS = 4 };
+enum { PSEUDO_FIELDS = 5 }; /* at most */
 
 static nghttp2_nv pair(struct str name, struct str value)
 {
@@ -414,12 +427,14 @@ static void lower(struct str name)
 }
 
 /* A line "Name: value" of a head that we wrote, without its end. */
-static size_t add_line(struct str line, nghttp2_nv *list)
+static size_t add_line(struct str line, const struct client_order *order, nghttp2_nv *list)
 {
     ptrdiff_t colon = str_index(line, ':');
     struct str name = {line.data, (size_t)colon}, value = str_from(line, (size_t)colon + 2);
     enum field_id id = field_id_of(name);
     if (id != FIELD_OTHER && not_sent >> id & 1)
+        return 0;
+    if (order->websocket_key.length && str_case_eq(name, STR("Sec-WebSocket-Key"))) /* RFC 8441, section 5 */
         return 0;
     lower(name);
     *list = pair(name, value);
@@ -435,8 +450,9 @@ static struct str cut_line(struct str *text)
     return line;
 }
 
-/* The request line and Host, as pseudo-fields (RFC 9113, section 8.3.1). */
-static size_t add_start(struct str *text, bool secure, nghttp2_nv *list)
+/* The request line and Host, as pseudo-fields (RFC 9113, section 8.3.1); an upgrade is an extended CONNECT (RFC 8441, section
+ * 4). */
+static size_t add_start(struct str *text, bool secure, const struct client_order *order, nghttp2_nv *list)
 {
     struct str line = cut_line(text), method = str_cut(&line, ' '), target = str_cut(&line, ' ');
     struct str host = cut_line(text); /* it comes second: see forward_line() */
@@ -444,7 +460,11 @@ static size_t add_start(struct str *text, bool secure, nghttp2_nv *list)
     list[1] = pair(STR(":scheme"), secure ? STR("https") : STR("http"));
     list[2] = pair(STR(":authority"), str_from(host, sizeof "Host: " - 1));
     list[3] = pair(STR(":path"), target);
-    return PSEUDO_FIELDS;
+    if (!order->upgrade.length)
+        return 4;
+    list[0] = pair(STR(":method"), STR("CONNECT"));
+    list[4] = pair(STR(":protocol"), order->upgrade);
+    return 5;
 }
 
 /* The lines are ours, and well-formed; they are copied, as the frame may be made when their memory is used again. */
@@ -461,15 +481,21 @@ static void send_head(struct client *face, const struct buf *head, const struct 
     for (size_t i = 0; i < text.length; i++)
         lines += text.data[i] == '\n';
     nghttp2_nv *list = arena_alloc(arena, (lines + PSEUDO_FIELDS) * sizeof *list);
-    count = add_start(&text, client->secure, list);
+    count = add_start(&text, client->secure, order, list);
     while (text.length > 2)
-        count += add_line(cut_line(&text), list + count);
+        count += add_line(cut_line(&text), order, list + count);
     client->kept.exchanges++;
     call->method = order->method;
     call->arena = arena;
     call->sending = order->body;
     call->phase = HTTP2_CALL_REQUEST;
     call->began_at = client->received;
+    call->upgrade = order->upgrade;
+    if (order->upgrade.length) {
+        http2_call_connect(call, list, count);
+        set_timer(call);
+        return;
+    }
     nghttp2_data_provider source = http2_stream_source(&call->stream);
     call->stream.id =
         nghttp2_submit_request(library, NULL, list, count, order->body ? &source : NULL, &call->stream);
@@ -506,7 +532,7 @@ static void abandon(struct client *face)
 {
     struct http2_call *call = of_face(face);
     if (is_owned(call))
-        end(call, NGHTTP2_CANCEL);
+        http2_call_end(call, NGHTTP2_CANCEL);
 }
 
 static const struct client_ops ops = {
@@ -532,6 +558,7 @@ struct http2_call *http2_call_begin(struct http2_client *client, void *owner,
     call->timeouts = *timeouts;
     call->reused = client->kept.exchanges > 0;
     timer_init(&call->timer, on_timeout);
+    list_init(&call->later.link);
     http2_stream_open(&call->stream, &client->session, 0, &stream_events);
     http2_stream_read(&call->stream, true);
     list_push_back(&client->exchanges, &call->link);
