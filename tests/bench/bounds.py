@@ -70,6 +70,8 @@ BOUNDS = (
     Bound("the same", "tls-100k", "cpu", against="haproxy, TLS", target="gatehouse, TLS"),
     Bound("CPU, HTTP/2 over TLS, 10 × 32 streams", "h2", "cpu", against="nginx, TLS", most=0.76, target="gatehouse, TLS"),
     Bound("the same", "h2", "cpu", against="haproxy, TLS", target="gatehouse, TLS"),
+    Bound("CPU, gRPC, 10 × 32 calls at a time", "grpc", "cpu", against="nginx, gRPC", most=0.70, target="gatehouse, gRPC"),
+    Bound("the same", "grpc", "cpu", against="haproxy, gRPC", target="gatehouse, gRPC"),
     Bound("user instructions a request", "instructions", "instructions", "value", "", 14000),
     Bound("user-space bytes an idle keep-alive connection", "idle", "bytes", "value", "", 600),
     Bound("with TLS", "idle, TLS", "bytes", "value", "", 12 * 1024, "gatehouse, TLS"),
