@@ -92,6 +92,20 @@ class Handshakes(Listener):
         gateway.wait_error("TLS: no handshake came in time")
         gateway.wait_error("TLS: the handshake took too long")
 
+    def test_many_that_never_end(self):
+        """Those whose handshake stays half cost the others nothing, and are gone in the end."""
+        gateway = self.serve(tls='handshake_timeout = "2s";', workers=1)
+        clients = [Client(gateway.port) for _ in range(200)]
+        for number, client in enumerate(clients):
+            client.send(b"\x16\x03\x01\x01\x00\x01\x00\x00\xfc\x03\x03"[:number % 12])
+        for _ in range(5):
+            self.assertEqual(self.tls.get(gateway.port, "/hello").body, b"hello https")
+        for client in clients:
+            client.closed()
+            client.close()
+        wait_until(lambda: gateway.processes("worker")[0]["connections"] == 0, "they are all gone")
+        self.assertEqual(self.tls.get(gateway.port, "/hello").body, b"hello https")
+
     def test_a_hello_byte_by_byte(self):
         gateway = self.serve()
         incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
@@ -355,6 +369,23 @@ class Reloads(Listener):
             got = session.read(65536)
             self.assertIn(b"Connection: close", got)
             self.assertTrue(got.endswith(b"hello https"), got)
+
+    def test_a_proxy_header_in_two_generations(self):
+        """Begun with the old worker, which hands it over, as there is no TLS yet."""
+        gateway = self.serve(more='proxy_protocol = "on";', workers=1)
+        header = b"PROXY TCP4 192.0.2.7 192.0.2.8 1234 443\r\n"
+        client = Client(gateway.port)
+        client.send(header[:20])
+        wait_until(lambda: gateway.processes("worker")[0]["connections"] == 1, "the connection")
+        gateway.replace()
+        wait_until(lambda: gateway.status()["stats"]["taken_over"] == 1, "the hand-off")
+        client.send(header[20:])
+        with self.tls.context.wrap_socket(client.sock, server_hostname="localhost") as secure:
+            secure.sendall(b"GET /hello HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            got = b""
+            while not got.endswith(b"hello https"):
+                got += secure.recv(4096)
+            self.assertNotIn(b"Connection: close", got)
 
     def test_another_certificate(self):
         gateway = self.serve()
