@@ -216,7 +216,9 @@ static int on_data_chunk(nghttp2_session *library, uint8_t flags, int32_t id, co
 static void body_end(struct http2_call *call)
 {
     const struct response_head *head = call->head;
-    if (head->body == BODY_LENGTH && call->received != head->length &&
+    if (call->phase != HTTP2_CALL_BODY)
+        malformed(call, "its answer ends before its head");
+    else if (head->body == BODY_LENGTH && call->received != head->length &&
         !response_bodyless(call->method, head->status))
         malformed(call, "its answer's body is shorter than Content-Length says");
     else
