@@ -18,9 +18,10 @@ static uint64_t oldest_generation(const struct master *master, uint64_t newest)
 
 void bind_cells(struct master *master, struct generation *generation, struct errors *errors)
 {
-    static const char *const settings[WANT_KINDS] = {"state.upstreams", "state.endpoints", "state.names"};
+    static const char *const settings[WANT_KINDS] = {"state.upstreams", "state.endpoints", "state.names",
+                                                     "state.staples"};
     struct cells *zones[WANT_KINDS] = {master->shared.upstreams, master->shared.endpoints,
-                                       master->shared.names};
+                                       master->shared.names, master->shared.staples};
     const struct wants *wants = &generation->wants;
     uint64_t oldest = oldest_generation(master, generation->number);
     for (unsigned i = 0; i < wants->count; i++) {

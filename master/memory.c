@@ -25,6 +25,7 @@ struct segment_plan memory_plan(const struct settings *settings)
         .quotas = (size_t)state->quotas,
         .concurrency = (size_t)state->concurrency,
         .names = (unsigned)state->names,
+        .staples = (unsigned)state->staples,
     };
     unsigned processes = crew_size(settings), cpus = host_cpus();
     processes = processes < cpus ? cpus : processes;
@@ -159,6 +160,7 @@ const char *memory_check(const struct generation *generation, struct errors *err
     check_cells(generation, "state.endpoints", plan.endpoints, generation->wants.of_kind[WANT_ENDPOINT],
                 errors);
     check_cells(generation, "state.names", plan.names, generation->wants.of_kind[WANT_NAME], errors);
+    check_cells(generation, "state.staples", plan.staples, generation->wants.of_kind[WANT_STAPLE], errors);
     return arena_printf(errors->arena, "%s of at most %s (%s)", segment_size_text(size).text,
                         segment_size_text(plan.size_at_most).text, telling.text);
 }

@@ -48,7 +48,7 @@ void ticket_keys_turn(struct tickets *tickets, uint64_t lifetime_ms)
     tickets_read(tickets, &keys, &seen);
     if (ticket_keys_advance(&keys, clock_wall_ns() / NS_PER_SECOND, lifetime_ms / 1000)) {
         tickets_publish(tickets, &keys);
-        log_info("session tickets are sealed with a new key; %u can be opened with", (unsigned)keys.count);
+        log_debug("session tickets are sealed with a new key; %u can be opened with", (unsigned)keys.count);
     }
     OPENSSL_cleanse(&keys, sizeof keys);
 }

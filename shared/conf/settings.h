@@ -29,6 +29,7 @@ struct state_settings {
     int64_t endpoints;                   /* likewise */
     int64_t limits, quotas, concurrency; /* bytes of those zones */
     int64_t names;                       /* endpoints that are names, likewise */
+    int64_t staples;                     /* certificates with a fetched OCSP response, likewise */
     const char *file;                    /* the snapshot; NULL: none */
     int64_t interval;                    /* between two snapshots */
 };
@@ -122,8 +123,9 @@ struct tls_settings {
     struct conf_strings ciphersuites; /* of TLS 1.3 */
     struct conf_strings curves;
     bool tickets;
+    bool stapling; /* OCSP responses are fetched */
     struct client_certificate_settings client_certificates;
-    struct setting at, ciphers_at, ciphersuites_at, curves_at;
+    struct setting at, stapling_at, ciphers_at, ciphersuites_at, curves_at;
 };
 
 /* Of TLS on all listeners. */

@@ -21,6 +21,9 @@ static const struct row state_rows[] = {
           .help = "endpoints at most, counted in the same way; a name counts as often as its `max` says"),
     STATE(ROW_NUMBER, names, .fallback = "64", .min = 1, .max = 1 << 16, .flags = ROW_RESTART,
           .help = "endpoints that are names at most, counted in the same way"),
+    STATE(ROW_NUMBER, staples, .fallback = "16", .min = 1, .max = 1 << 14, .flags = ROW_RESTART,
+          .help =
+              "certificates whose OCSP responses are fetched (`stapling`) at most, counted in the same way"),
     STATE(ROW_SIZE, limits, .fallback = "16M", .min = 8 * KB, .max = 64 * GB, .flags = ROW_RESTART,
           .help = "memory for the keys of `limit`: 32 bytes for each that holds something"),
     STATE(ROW_SIZE, quotas, .fallback = "4M", .min = 8 * KB, .max = 64 * GB, .flags = ROW_RESTART,

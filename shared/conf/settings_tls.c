@@ -110,6 +110,7 @@ static void tls_check(struct conf_loader *loader, void *structure)
 {
     struct tls_settings *tls = structure;
     tls->at = conf_setting(loader, NULL);
+    tls->stapling_at = conf_setting(loader, "stapling");
     tls->ciphers_at = conf_setting(loader, "ciphers");
     tls->ciphersuites_at = conf_setting(loader, "ciphersuites");
     tls->curves_at = conf_setting(loader, "curves");
@@ -144,6 +145,10 @@ static const struct row rows[] = {
         .help = "the groups for the exchange of keys, the best first"),
     TLS(ROW_FLAG, tickets, .fallback = "true",
         .help = "whether a client that comes again goes on with its session, by a ticket (see tls)"),
+    TLS(ROW_FLAG, stapling, .fallback = "false",
+        .help = "whether OCSP responses are fetched from the responder that each certificate names, "
+                "verified, and "
+                "sent with it; not for those with a `staple`"),
     TLS(ROW_GROUP, client_certificates, .section = &client_certificates_section,
         .help = "whether clients are to show a certificate"),
     ROW_END,

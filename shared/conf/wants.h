@@ -10,6 +10,7 @@ enum want_kind {
     WANT_UPSTREAM, /* of the zone `upstreams`: an upstream, or a route with a breaker of its own */
     WANT_ENDPOINT, /* of the zone `endpoints`: an address of an upstream, or a place for one of a name */
     WANT_NAME,     /* of the zone `names`: an endpoint of an upstream that is a name */
+    WANT_STAPLE,   /* of the zone `staples`: a certificate whose OCSP response is fetched */
     WANT_KINDS,
 };
 

@@ -26,6 +26,7 @@ struct segment_plan {
     size_t quotas;        /* state.quotas */
     size_t concurrency;   /* state.concurrency */
     unsigned names;       /* state.names */
+    unsigned staples;     /* state.staples */
     const uint64_t *seed; /* two words: of a snapshot; NULL: random */
 };
 

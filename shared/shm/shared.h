@@ -9,6 +9,7 @@
 #include "shared/shm/pairs.h"
 #include "shared/shm/segment.h"
 #include "shared/shm/slots.h"
+#include "shared/shm/staples.h"
 #include "shared/shm/stats.h"
 #include "shared/shm/tickets.h"
 #include "shared/shm/wake.h"
@@ -21,7 +22,7 @@ struct shared {
     struct logs *logs;
     struct stats *stats;
     struct wake wake;
-    struct cells *upstreams, *endpoints, *names;
+    struct cells *upstreams, *endpoints, *names, *staples;
     struct pairs *limits, *quotas;
     struct concurrency *concurrency;
     struct overrides *overrides;

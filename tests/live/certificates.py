@@ -23,7 +23,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.x509 import ocsp
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from cryptography.x509.oid import AuthorityInformationAccessOID, ExtendedKeyUsageOID, NameOID
 
 from peers import PATIENCE, Client
 
@@ -135,15 +135,19 @@ class Authority:
             builder = builder.add_extension(extension, critical)
         return builder.sign(self.key, digest_for(self.key))
 
-    def issue(self, name, names=LOCAL, kind="ecdsa", usage="server", days=90, starts=None, file=None):
+    def issue(self, name, names=LOCAL, kind="ecdsa", usage="server", days=90, starts=None, file=None,
+              responder=None):
         """A leaf with that common name. `names`: its subjectAltName (DNS, addresses, mail, URIs). `days`: until it
         ends, from now (negative: it has expired). `starts`: a datetime, when that isn't yesterday. `file`: the name of
-        its files, when that isn't its own."""
+        its files, when that isn't its own. `responder`: the URL where OCSP is asked."""
         key = KEYS[kind]()
         extensions = [(x509.BasicConstraints(ca=False, path_length=None), True),
                       (x509.ExtendedKeyUsage([USAGES[usage]]), False)]
         if names:
             extensions.append((x509.SubjectAlternativeName([general_name(each) for each in names]), False))
+        if responder:
+            extensions.append((x509.AuthorityInformationAccess([x509.AccessDescription(
+                AuthorityInformationAccessOID.OCSP, x509.UniformResourceIdentifier(responder))]), False))
         starts = starts or days_from_now(min(-1, days - 1))
         certificate = self.sign(x509_name(name), key.public_key(), days_from_now(days), extensions, starts)
         return Leaf(self.folder, file or name.replace("*", "_"), certificate, key, self.chain())

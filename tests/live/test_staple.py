@@ -1,8 +1,12 @@
-"""OCSP responses that are sent with certificates: from a file, looked over when it is loaded."""
+"""OCSP responses that are sent with certificates: from a file, looked over when it is loaded, or fetched."""
+import http.server
 import os
+import threading
+
+from cryptography.x509 import ocsp
 
 from certificates import Authority, s_client
-from gatehouse import Case, Gateway, free_port
+from gatehouse import Case, Gateway, free_port, wait_until
 
 APIS = '{ name = "all"; routes = ( { match = { path = "/"; }; respond = { status = 200; }; } ); }'
 
@@ -76,3 +80,135 @@ class Files(Case):
         self.assertEqual(done.status, 0)
         self.assertRegex(done.err, r"warning: listeners\[0\]\.tls\.certificates\[0\]\.staple: .*it is out of date, and not "
                                    "sent")
+
+
+class Responder(http.server.ThreadingHTTPServer):
+    """Answers every question with what `answer` returns: a status and a body."""
+
+    daemon_threads = True
+
+    def __init__(self, answer):
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.answer, self.asked = answer, []
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+    def url(self, host="127.0.0.1"):
+        return f"http://{host}:{self.server_address[1]}/ocsp/1"
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_POST(self):  # pylint: disable=invalid-name
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.server.asked.append((self.path, dict(self.headers), ocsp.load_der_ocsp_request(body)))
+        status, said = self.server.answer()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/ocsp-response")
+        self.send_header("Content-Length", str(len(said)))
+        self.end_headers()
+        self.wfile.write(said)
+
+    def log_message(self, *_):  # pylint: disable=arguments-differ
+        pass
+
+
+class Fetched(Case):
+    def setUp(self):
+        super().setUp()
+        self.between = Authority(self.folder).intermediate()
+        self.says = lambda: (200, self.response())
+        self.responder = Responder(lambda: self.says())  # pylint: disable=unnecessary-lambda
+        self.addCleanup(self.responder.server_close)
+        self.addCleanup(self.responder.shutdown)
+
+    def response(self, **options):
+        with open(self.between.ocsp(self.leaf, **options), "rb") as file:
+            return file.read()
+
+    def serve(self, host="127.0.0.1", **settings):
+        self.leaf = self.between.issue("leaf", ("leaf.example",), responder=self.responder.url(host))
+        port = free_port()
+        gateway = self.gateway(
+            apis=APIS, listeners=f'{{ name = "main"; listen = "127.0.0.1:{port}"; tls = {{ stapling = true; '
+                                 f"certificates = ( {self.leaf.setting} ); }}; }}", **settings)
+        gateway.port = port
+        return gateway
+
+    def wait_fetched(self, gateway):
+        wait_until(lambda: gateway.status()["stats"]["staples"], "a response" + gateway.said())
+
+    def test_sent(self):
+        gateway = self.serve()
+        self.wait_fetched(gateway)
+        for version in ("-tls1_2", "-tls1_3"):
+            self.assertIn("Cert Status: good", s_client(gateway.port, "-status", version))
+        path, fields, question = self.responder.asked[0]
+        self.assertEqual(path, "/ocsp/1")
+        self.assertEqual(fields["Host"], f"127.0.0.1:{self.responder.server_address[1]}")
+        self.assertEqual(fields["Content-Type"], "application/ocsp-request")
+        self.assertEqual(question.serial_number, self.leaf.certificate.serial_number)
+        self.assertTrue(gateway.status()["certificates"][0]["staple"]["sent"])
+
+    def test_by_name(self):
+        gateway = self.serve("localhost")
+        self.wait_fetched(gateway)
+        self.assertIn("Cert Status: good", s_client(gateway.port, "-status"))
+
+    def test_it_outlives_a_reload(self):
+        """And isn't asked for again."""
+        gateway = self.serve(workers=1)
+        self.wait_fetched(gateway)
+        self.says = lambda: (503, b"")
+        gateway.replace()
+        self.assertIn("Cert Status: good", s_client(gateway.port, "-status"))
+        self.assertEqual(len(self.responder.asked), 1)
+
+    def failing(self, says, words):
+        self.says = says
+        gateway = self.serve()
+        url = self.responder.url().replace(".", r"\.")
+        gateway.wait_error(f"certificate .*leaf.pem: no OCSP response from {url}: {words}.* \\(none is sent; asked again "
+                           r"within \d+ s\)")
+        self.assertIn("OCSP response: no response sent", s_client(gateway.port, "-status"))
+        self.assertGreaterEqual(gateway.status()["stats"]["staples_failed"], 1)
+
+    def test_an_error(self):
+        self.failing(lambda: (500, b"x"), "it answered 500")
+
+    def test_nothing(self):
+        self.failing(lambda: (200, b""), "it answered 200 with nothing")
+
+    def test_nonsense(self):
+        self.failing(lambda: (200, b"nonsense"), "it is no OCSP response")
+
+    def test_too_much(self):
+        self.failing(lambda: (200, b"x" * 100000), "its answer is longer than 4,080 bytes")
+
+    def test_out_of_date(self):
+        self.failing(lambda: (200, self.response(days=-1)), "it is out of date")
+
+    def test_forged(self):
+        def forge():
+            good = self.response()  # its signature is at the end
+            return 200, good[:-1] + bytes([good[-1] ^ 1])
+        self.failing(forge, "it isn't signed by the certificate's issuer")
+
+    def test_nobody_there(self):
+        self.responder.shutdown()
+        self.responder.server_close()
+        gateway = self.serve()
+        gateway.wait_error("no OCSP response from .*: can't connect: Connection refused")
+        self.assertIn("OCSP response: no response sent", s_client(gateway.port, "-status"))
+
+    def test_a_name_that_nobody_has(self):
+        gateway = self.serve("nobody.invalid", extra='resolver = { servers = "127.0.0.1:9"; timeout = "200ms"; '
+                                                     "attempts = 1; };")
+        gateway.wait_error("no OCSP response from http://nobody.invalid:.*: its name ")
+
+    def test_nothing_to_ask(self):
+        leaf = self.between.issue("mute", ("leaf.example",))
+        gateway = Gateway(self.folder, apis=APIS)
+        gateway.write(listeners=f'{{ listen = "127.0.0.1:{free_port()}"; tls = {{ stapling = true; '
+                                f"certificates = ( {leaf.setting} ); }}; }}")
+        done = gateway.run("check")
+        self.assertEqual(done.status, 0)
+        self.assertRegex(done.err, r"warning: listeners\[0\]\.tls\.stapling: .*mute.pem: nothing is fetched: it names no OCSP")

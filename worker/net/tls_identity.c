@@ -247,6 +247,16 @@ static void take_names(struct loading *loading)
     GENERAL_NAMES_free(all);
 }
 
+/* Of the authority information access (RFC 5280, section 4.2.2.1). */
+static void take_responder(struct loading *loading)
+{
+    STACK_OF(OPENSSL_STRING) *all = X509_get1_ocsp(loading->identity->certificate);
+    for (int i = 0; i < sk_OPENSSL_STRING_num(all) && !loading->identity->responder; i++)
+        if (str_starts(str_of(sk_OPENSSL_STRING_value(all, i)), STR("http://")))
+            loading->identity->responder = arena_strdup(loading->arena, sk_OPENSSL_STRING_value(all, i));
+    X509_email_free(all);
+}
+
 static bool covered(const struct tls_identity *identity, struct str name)
 {
     struct str behind = name;
@@ -293,7 +303,7 @@ bool tls_identity_load(struct tls_identity *identity, const struct certificate_s
                        enum tls_purpose purpose, int64_t now, struct arena *arena, struct errors *errors)
 {
     struct loading all = {identity, purpose, now, arena, errors}, *loading = &all;
-    *identity = (struct tls_identity){.settings = settings};
+    *identity = (struct tls_identity){.settings = settings, .staple_want = -1};
     identity->chain = tls_files_certificates(settings->cert, settings->cert_at, errors);
     identity->key = tls_files_key(settings->key, settings->key_at, errors);
     if (!identity->chain || !identity->key)
@@ -306,6 +316,7 @@ bool tls_identity_load(struct tls_identity *identity, const struct certificate_s
     identity->starts = tls_identity_seconds(X509_get0_notBefore(identity->certificate));
     identity->ends = tls_identity_seconds(X509_get0_notAfter(identity->certificate));
     take_names(loading);
+    take_responder(loading);
     return check_purpose(loading) && choose_names(loading);
 }
 

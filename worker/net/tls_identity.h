@@ -26,9 +26,11 @@ struct tls_identity {
     const char *subject; /* on one line */
     struct str *names;   /* for which it is used: lower case, "*.example.com" too */
     unsigned name_count;
-    int64_t starts, ends; /* seconds of the wall clock */
-    struct str staple;    /* the OCSP response of its setting (tls_staple); empty: none */
-    int64_t staple_until; /* likewise: until when it may be sent */
+    int64_t starts, ends;  /* seconds of the wall clock */
+    const char *responder; /* of OCSP, a URL; NULL: it names none by http */
+    struct str staple;     /* the OCSP response of its setting (tls_staple); empty: none */
+    int64_t staple_until;  /* likewise: until when it may be sent */
+    int staple_want;       /* one is fetched: the want of its cell; -1: none is */
 };
 
 enum tls_purpose { TLS_FOR_SERVER, TLS_FOR_CLIENT };

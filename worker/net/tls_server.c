@@ -6,7 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "shared/base/buf.h"
 #include "shared/base/clock.h"
+#include "shared/conf/wants.h"
+#include "shared/shm/staples.h"
 #include "worker/net/tls_choices.h"
 #include "worker/net/tls_clients.h"
 #include "worker/net/tls_files.h"
@@ -24,6 +27,13 @@ struct tls_context {
     struct tls_context *next; /* of those whose first identity is the same */
 };
 
+/* An OCSP response of the zone `staples`, as it was read last. */
+struct fetched {
+    const struct staple_cell *cell; /* NULL: none is fetched */
+    uint64_t seen;
+    struct staple staple;
+};
+
 /* What belongs to the library, or changes: not in the generation's arena, which is sealed. */
 struct live {
     struct tls_identity *identities;
@@ -32,6 +42,7 @@ struct live {
     const struct tls_clients **rules; /* by the identity */
     unsigned clients_count;
     struct tls_context **contexts; /* by their first identity: lists */
+    struct fetched *fetched;       /* by the identity */
     struct tls_tickets tickets;
 };
 
@@ -71,6 +82,7 @@ static void free_live(void *object)
         tls_clients_free(&live->clients[i]);
     OPENSSL_cleanse(&live->tickets, sizeof live->tickets);
     free(live->identities);
+    free(live->fetched);
     free(live->clients);
     free(live->rules);
     free(live->contexts);
@@ -178,21 +190,35 @@ static SSL_TICKET_RETURN on_ticket(SSL *ssl, SSL_SESSION *session, const unsigne
     return status == SSL_TICKET_SUCCESS ? SSL_TICKET_RETURN_USE : SSL_TICKET_RETURN_USE_RENEW;
 }
 
+struct str tls_server_staple(const struct tls_server *server, unsigned index, int64_t now, int64_t *until)
+{
+    const struct tls_identity *identity = &server->live->identities[index];
+    struct fetched *fetched = &server->live->fetched[index];
+    struct str der = identity->staple;
+    *until = identity->staple_until;
+    if (fetched->cell) {
+        if (twin_changed(&fetched->cell->twin, fetched->seen))
+            staple_read(fetched->cell, &fetched->staple, &fetched->seen);
+        der = (struct str){(const char *)fetched->staple.der, fetched->staple.length};
+        *until = fetched->staple.until;
+    }
+    return *until > now ? der : STR("");
+}
+
 /* The client would like to know whether the certificate that was chosen is still good. */
 static int on_status(SSL *ssl, void *object)
 {
     const struct tls_context *context = context_of(ssl);
-    const struct live *live = context->server->live;
-    const X509 *chosen = SSL_get_certificate(ssl);
+    const struct tls_server *server = context->server;
+    int64_t now = (int64_t)(clock_wall_ns() / NS_PER_SECOND), until;
     (void)object;
     for (unsigned i = 0; i < TLS_ALGORITHMS; i++) {
-        const struct tls_identity *identity =
-            context->identities[i] == TLS_NAMELESS ? NULL : &live->identities[context->identities[i]];
-        if (!identity || identity->certificate != chosen || !identity->staple.length ||
-            identity->staple_until <= (int64_t)(clock_wall_ns() / NS_PER_SECOND))
+        int index = context->identities[i];
+        if (index == TLS_NAMELESS || server->live->identities[index].certificate != SSL_get_certificate(ssl))
             continue;
-        unsigned char *copy = OPENSSL_memdup(identity->staple.data, identity->staple.length);
-        if (copy && SSL_set_tlsext_status_ocsp_resp(ssl, copy, (long)identity->staple.length))
+        struct str staple = tls_server_staple(server, (unsigned)index, now, &until);
+        unsigned char *copy = staple.length ? OPENSSL_memdup(staple.data, staple.length) : NULL;
+        if (copy && SSL_set_tlsext_status_ocsp_resp(ssl, copy, (long)staple.length))
             return SSL_TLSEXT_ERR_OK; /* it owns the copy */
     }
     return SSL_TLSEXT_ERR_NOACK;
@@ -373,6 +399,7 @@ struct tls_server *tls_server_new(const struct tls_settings *settings, struct ar
     server->live = live;
     live->identity_count = settings->certificates.count;
     live->identities = zeroed(live->identity_count, sizeof *live->identities);
+    live->fetched = zeroed(live->identity_count, sizeof *live->fetched);
     arena_on_free(arena, free_live, live);
     bool good = load_identities(&building);
     good &= load_clients(&building);
@@ -397,6 +424,47 @@ void tls_server_open_tickets(struct tls_server *server, const struct tickets *ti
             SSL_CTX_set_num_tickets(context->ssl, 1);
             SSL_CTX_set_timeout(context->ssl, (long)(lifetime_ms / 1000));
         }
+}
+
+/* "staple:" and the certificate's SHA-256: however many listeners have it, it is fetched once. */
+static const char *want_name(const struct tls_identity *identity, struct arena *arena)
+{
+    unsigned char digest[EVP_MAX_MD_SIZE];
+    unsigned length = 0;
+    char memory[2 * EVP_MAX_MD_SIZE];
+    struct buf text = buf_on(memory, sizeof memory);
+    if (X509_digest(identity->certificate, EVP_sha256(), digest, &length) != 1)
+        abort(); /* no memory */
+    for (unsigned i = 0; i < length; i++)
+        buf_hex(&text, digest[i], 2);
+    return arena_printf(arena, "staple:%.*s", STR_ARG(buf_str(&text)));
+}
+
+void tls_server_want_staples(struct tls_server *server, struct wants *wants, struct errors *errors)
+{
+    const struct setting *at = &server->settings->stapling_at;
+    for (unsigned i = 0; server->settings->stapling && i < server->live->identity_count; i++) {
+        struct tls_identity *identity = &server->live->identities[i];
+        if (identity->settings->staple)
+            continue;
+        const char *lacks = !identity->responder ? "it names no OCSP responder (http)"
+                            : sk_X509_num(identity->chain) == 0
+                                ? "its issuer's certificate isn't in the file (add that to `cert`)"
+                                : NULL;
+        if (lacks)
+            errors_warn(errors, at->origin, "%s: %s: nothing is fetched: %s", at->path,
+                        identity->settings->cert, lacks);
+        else
+            identity->staple_want = (int)wants_add(wants, WANT_STAPLE, want_name(identity, wants->arena));
+    }
+}
+
+void tls_server_open_staples(struct tls_server *server, struct cells *staples, const uint32_t *cells)
+{
+    struct live *live = server->live;
+    for (unsigned i = 0; i < live->identity_count; i++)
+        if (live->identities[i].staple_want >= 0)
+            live->fetched[i].cell = staples_cell(staples, cells[live->identities[i].staple_want]);
 }
 
 SSL *tls_server_session(const struct tls_server *server)

@@ -3,6 +3,7 @@
 
 #include <openssl/err.h>
 #include <openssl/ocsp.h>
+#include <stdlib.h>
 
 #include "worker/net/tls_files.h"
 
@@ -88,6 +89,23 @@ enum tls_staple_verdict tls_staple_check(const struct tls_identity *identity, st
     OCSP_RESPONSE_free(response);
     ERR_clear_error();
     return verdict;
+}
+
+/* Without a nonce: responders have their answers made beforehand. */
+struct str tls_staple_question(const struct tls_identity *identity, struct arena *arena)
+{
+    OCSP_REQUEST *request = OCSP_REQUEST_new();
+    OCSP_CERTID *id = OCSP_cert_to_id(EVP_sha1(), identity->certificate, sk_X509_value(identity->chain, 0));
+    unsigned char *data = NULL;
+    if (!request || !id || !OCSP_request_add0_id(request, id))
+        abort(); /* no memory */
+    int length = i2d_OCSP_REQUEST(request, &data);
+    if (length <= 0)
+        abort();
+    struct str question = arena_str(arena, (struct str){(const char *)data, (size_t)length});
+    OPENSSL_free(data);
+    OCSP_REQUEST_free(request);
+    return question;
 }
 
 bool tls_staple_load(struct tls_identity *identity, int64_t now, struct arena *arena, struct errors *errors)

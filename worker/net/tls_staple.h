@@ -13,6 +13,9 @@ enum tls_staple_verdict { TLS_STAPLE_GOOD, TLS_STAPLE_OUTDATED, TLS_STAPLE_WRONG
 enum tls_staple_verdict tls_staple_check(const struct tls_identity *identity, struct str der, int64_t now,
                                          int64_t *until, struct arena *arena, const char **why);
 
+/* The question to a responder, DER, in the arena. The identity has its issuer's certificate. */
+struct str tls_staple_question(const struct tls_identity *identity, struct arena *arena);
+
 /* The response of the identity's setting, if it has one. False: reported. */
 bool tls_staple_load(struct tls_identity *identity, int64_t now, struct arena *arena, struct errors *errors);
 

@@ -293,6 +293,8 @@ static void compile_tls(struct site_compiler *compiler)
         const struct listener_settings *listener = listeners->items[i];
         if (listener->tls)
             compiler->site->tls[i] = tls_server_new(listener->tls, compiler->arena, compiler->errors);
+        if (compiler->site->tls[i])
+            tls_server_want_staples(compiler->site->tls[i], compiler->wants, compiler->errors);
     }
 }
 

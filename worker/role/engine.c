@@ -10,6 +10,7 @@
 #include "shared/base/log.h"
 #include "worker/http/http1_server.h"
 #include "worker/http/http2_server.h"
+#include "worker/net/tls_server.h"
 #include "worker/request/request.h"
 #include "worker/role/override.h"
 #include "worker/upstream/cluster.h"
@@ -166,6 +167,13 @@ static void init_service(struct worker *worker)
     list_init(&worker->service.http2_connections);
 }
 
+static void open_staples(const struct worker *worker)
+{
+    for (unsigned i = 0; i < worker->site->settings->listeners.count; i++)
+        if (worker->site->tls[i])
+            tls_server_open_staples(worker->site->tls[i], worker->shared->staples, worker->generation->cells);
+}
+
 int engine_init(struct engine *engine, struct process *process)
 {
     struct worker *worker = &engine->worker;
@@ -182,6 +190,7 @@ int engine_init(struct engine *engine, struct process *process)
     worker->generation = process->generation;
     worker->site = process->generation->site;
     random_seed(&worker->random);
+    open_staples(worker);
     if (loop_init(&worker->loop, engine) < 0 || net_init(&worker->net, &worker->loop, worker->stats) < 0) {
         member_failed(process, "no event loop: %s", strerror(errno));
         return -1;

@@ -1,5 +1,5 @@
-/* keeper: the role without traffic: it looks names up, probes the endpoints, answers the admin socket, and
- * saves what is to outlive the program.
+/* keeper: the role without traffic: it looks names up, probes the endpoints, fetches OCSP responses, answers the admin
+ * socket, and saves what is to outlive the program.
  *
  * It is READY when the names of its generation have their first answers, so that requests find them from the beginning.
  */
@@ -10,6 +10,7 @@
 #include "worker/role/override.h"
 #include "worker/role/saver.h"
 #include "worker/service/resolver.h"
+#include "worker/service/stapler.h"
 #include "worker/upstream/outlier.h"
 #include "worker/upstream/prober.h"
 
@@ -17,6 +18,7 @@ struct keeper {
     struct engine engine;
     struct saver saver;
     struct resolver *resolver; /* NULL: nothing to look up */
+    struct stapler *stapler;   /* NULL: nothing to fetch */
 };
 
 static void on_resolved(void *owner)
@@ -32,12 +34,16 @@ static void on_go(struct engine *engine)
     override_prune(&engine->worker);
     prober_start(&engine->worker, engine->arena);
     outliers_start(outliers, &engine->worker, engine->arena);
-    resolver_go(CONTAINER_OF(engine, struct keeper, engine)->resolver);
+    struct keeper *keeper = CONTAINER_OF(engine, struct keeper, engine);
+    resolver_go(keeper->resolver);
+    keeper->stapler = stapler_start(&engine->worker, engine->arena);
 }
 
 static void on_end(struct engine *engine)
 {
-    resolver_close(CONTAINER_OF(engine, struct keeper, engine)->resolver);
+    struct keeper *keeper = CONTAINER_OF(engine, struct keeper, engine);
+    stapler_close(keeper->stapler);
+    resolver_close(keeper->resolver);
 }
 
 /* False: it can't be, and the master knows why. */
@@ -49,6 +55,7 @@ static bool start(struct keeper *keeper, struct process *process)
         return false;
     engine->worker.admin = admin_answer;
     engine->on_go = on_go;
+    keeper->stapler = NULL;
     engine->on_end = on_end;
     keeper->resolver = resolver_new(&engine->worker, engine->arena, on_resolved, keeper, &why);
     engine->ready_later = keeper->resolver;

@@ -24,23 +24,28 @@ static json_t *time_text(int64_t seconds)
     return json_string(text);
 }
 
-static json_t *certificate(const struct listener_settings *listener, const struct tls_identity *identity,
-                           int64_t now)
+static json_t *staple_of(const struct tls_server *server, unsigned index, int64_t now)
 {
+    int64_t until;
+    bool sent = tls_server_staple(server, index, now, &until).length > 0;
+    return until ? json_pack("{s:o, s:b}", "until", time_text(until), "sent", sent) : json_null();
+}
+
+static json_t *certificate(const struct listener_settings *listener, const struct tls_server *server,
+                           unsigned index, int64_t now)
+{
+    unsigned count;
+    const struct tls_identity *identity = &tls_server_identities(server, &count)[index];
     json_t *names = json_array();
     for (unsigned i = 0; i < identity->name_count; i++)
         json_array_append_new(names, json_stringn(identity->names[i].data, identity->names[i].length));
-    json_t *staple = json_null();
-    if (identity->staple.length)
-        staple = json_pack("{s:o, s:b}", "until", time_text(identity->staple_until), "sent",
-                           identity->staple_until > now);
     /* A subject may have bytes that are no UTF-8: jansson makes nothing of them. */
     json_t *subject = json_string(identity->subject);
     return json_pack("{s:s, s:s, s:o, s:o, s:s, s:o, s:i, s:s, s:o}", "listener", listener->name, "file",
                      identity->settings->cert, "subject", subject ? subject : json_null(), "names", names,
                      "key", tls_algorithm_names[identity->algorithm], "ends", time_text(identity->ends),
                      "days", tls_identity_days(identity, now), "state", state_of(identity, now), "staple",
-                     staple);
+                     staple_of(server, index, now));
 }
 
 json_t *status_certificates(const struct worker *worker)
@@ -50,10 +55,11 @@ json_t *status_certificates(const struct worker *worker)
     json_t *list = json_array();
     for (unsigned i = 0; i < listeners->count; i++) {
         unsigned count = 0;
-        const struct tls_identity *identities =
-            worker->site->tls[i] ? tls_server_identities(worker->site->tls[i], &count) : NULL;
+        const struct tls_server *server = worker->site->tls[i];
+        if (server)
+            tls_server_identities(server, &count);
         for (unsigned j = 0; j < count; j++)
-            json_array_append_new(list, certificate(listeners->items[i], &identities[j], now));
+            json_array_append_new(list, certificate(listeners->items[i], server, j, now));
     }
     return list;
 }
