@@ -51,7 +51,9 @@ static const struct row rows[] = {
         .help = "whether an endpoint must show a certificate that is good, and for its name; false: anybody "
                 "on the way can read and change everything"),
     TLS(ROW_STRING, ca, .flags = ROW_PATH,
-        .help = "a PEM file: the authorities that are trusted; without it: those of the system"),
+        .help =
+            "a PEM file: the authorities that are trusted, those that aren't roots too; without it: those "
+            "of the system"),
     TLS(ROW_STRING, name,
         .help = "the name that endpoints are asked for (SNI) and that their certificates must have; without "
                 "it: the name, or the address, that each endpoint has in `endpoints`"),

@@ -148,6 +148,19 @@ class Handshakes(Upstream):
                 gateway.replace(upstreams=self.upstream([origin.text], "verify = false;"))
                 self.assertEqual(gateway.get("/").status, 200)
 
+    def test_who_is_trusted(self):
+        """The root, an authority below it, or the endpoint's own certificate."""
+        between = self.authority.intermediate()
+        leaf = between.issue("localhost", file="below")
+        origin = self.secure(leaf=leaf)
+        gateway = self.serve([origin.text])
+        for trusted in (self.authority.path, between.path, leaf.path):
+            with self.subTest(trusted=trusted):
+                gateway.replace(upstreams=self.upstream([origin.text], f'ca = "{trusted}";'))
+                self.assertEqual(gateway.get("/").status, 200)
+        gateway.replace(upstreams=self.upstream([origin.text], f'ca = "{self.leaf.path}";'))
+        self.refused(gateway, "authority that is not (known|trusted)")
+
     def test_another_name(self):
         origin = self.secure()
         gateway = self.serve([origin.text], 'name = "elsewhere.example";')

@@ -63,6 +63,8 @@ static bool load_trust(SSL_CTX *context, const struct upstream_tls_settings *set
     if (!settings->ca)
         return SSL_CTX_set_default_verify_paths(context) == 1 ||
                report(errors, settings->at, "the authorities of the system");
+    /* Who is named is trusted, and needs nobody above. */
+    X509_VERIFY_PARAM_set_flags(SSL_CTX_get0_param(context), X509_V_FLAG_PARTIAL_CHAIN);
     STACK_OF(X509) *authorities = tls_files_certificates(settings->ca, settings->ca_at, errors);
     bool good = authorities;
     for (int i = 0; good && i < sk_X509_num(authorities); i++)
