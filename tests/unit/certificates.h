@@ -4,7 +4,9 @@
 #ifndef TESTS_UNIT_CERTIFICATES_H
 #define TESTS_UNIT_CERTIFICATES_H
 
+#include <openssl/err.h>
 #include <openssl/pem.h>
+#include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 #include <stdio.h>
 
