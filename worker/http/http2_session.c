@@ -14,8 +14,8 @@ enum {
 /* --- the library's memory: running out of it ends the process, as everywhere ---
  *
  * A session is born with a buffer for the frame that it makes. What stands there is copied before the library is entered
- * again (http2_session_pull(), http2_stream_send_data()), so all sessions of a process share one: an idle connection has
- * half the memory. Further buffers of a head that goes on in CONTINUATION frames outlive that, and are a session's own.
+ * again (http2_session_pull(), http2_stream_send_data()), so all of a process's servers share one: an idle connection has
+ * half the memory. A client's is its own, as the preface stands there from its birth until it is connected. Further buffers of a head that goes on in CONTINUATION frames outlive that, and are a session's own.
  */
 
 enum { BUFFER_LEAST = 16384 }; /* what a session allocates at its birth that is larger is the buffer */
@@ -55,7 +55,7 @@ static void *on_realloc(void *pointer, size_t size, void *user_data)
 {
     const struct http2_session *session = user_data;
     assert(pointer != shared_frame(user_data));
-    if (!pointer && !session->library && size >= BUFFER_LEAST && size <= NET_FRAME)
+    if (session->side->server && !pointer && !session->library && size >= BUFFER_LEAST && size <= NET_FRAME)
         return shared_frame(user_data);
     return memory(realloc(pointer, size ? size : 1));
 }
