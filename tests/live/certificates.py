@@ -272,8 +272,8 @@ class TlsByHand:
         client.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.session = tls.context.wrap_bio(self.incoming, self.outgoing, server_hostname=name)
 
-    def handshake(self):
-        """Up to the client's last flight, which is sent too."""
+    def handshake(self, send_last=True):
+        """Up to the client's last flight, which is sent too, or returned."""
         while True:
             try:
                 self.session.do_handshake()
@@ -281,7 +281,10 @@ class TlsByHand:
             except ssl.SSLWantReadError:
                 self.client.send(self.outgoing.read())
                 self.incoming.write(self.client.sock.recv(65536))
-        self.client.send(self.outgoing.read())
+        last = self.outgoing.read()
+        if not send_last:
+            return last
+        self.client.send(last)
         return self
 
     def seal(self, data):

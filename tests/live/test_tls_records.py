@@ -8,7 +8,7 @@ import subprocess
 
 from certificates import Authority, TlsByHand, TlsClient, s_client
 from gatehouse import DEADLINE, Case, free_port, resident, slow
-from peers import Client
+from peers import Client, answer
 
 APIS = """{ name = "all"; routes = (
     { match = { path = "/hello"; }; respond = { status = 200; body = "hello ${query.n}."; }; },
@@ -61,6 +61,24 @@ class Records(Case):
         got = peer.read_until(b"hello 199.")
         for number in range(199):
             self.assertIn(b"hello %d." % number, got)
+
+    def test_much_in_the_piece_of_the_last_flight(self):
+        """What comes with the end of the handshake is read by OpenSSL's session as far as that goes, and not further."""
+        self.behind.serve = lambda request, sock: answer(request.body)
+        for size in (10, 16384, 60000, 300000):
+            with self.subTest(size=size), Client(self.port) as client:
+                peer = TlsByHand(self.tls, client)
+                last = peer.handshake(send_last=False)
+                body = b"%08d" * (size // 8 + 1) % tuple(range(size // 8 + 1))
+                client.send(last + peer.seal(b"POST /echo HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n"
+                                             % len(body) + body + HELLO % size))
+                self.assertTrue(peer.read_until(b"hello %d." % size).partition(b"\r\n\r\n")[2].startswith(body))
+
+    def test_a_second_hello(self):
+        """The client guesses a curve that we don't take (HelloRetryRequest, RFC 8446, section 4.1.4)."""
+        said = s_client(self.port, "-tls1_3", "-groups", "P-521:P-256", "-ign_eof", "-crlf",
+                        data=b"GET /hello?n=4 HTTP/1.1\nHost: a\nConnection: close\n\n")
+        self.assertIn("hello 4.", said)
 
     def test_what_is_no_record(self):
         record = self.by_hand().seal(HELLO % 1)  # of another connection
