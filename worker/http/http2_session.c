@@ -11,7 +11,7 @@ enum {
     ACKS_MAX = 256, /* of SETTINGS and PING that may wait for a peer that doesn't read */
 };
 
-/* --- the library's memory: running out of it ends the process, as everywhere ---
+/* --- the library's memory: recycled, but for one thing ---
  *
  * A session is born with a buffer for the frame that it makes. What stands there is copied before the library is entered
  * again (http2_session_pull(), http2_stream_send_data()), so all of a process's servers share one: an idle connection has
@@ -20,44 +20,37 @@ enum {
 
 enum { BUFFER_LEAST = 16384 }; /* what a session allocates at its birth that is larger is the buffer */
 
-static void *memory(void *result)
-{
-    if (!result)
-        abort();
-    return result;
-}
-
-static char *shared_frame(void *user_data)
+static struct net *net_of(void *user_data)
 {
     const struct http2_session *session = user_data;
-    return session->connection->net->frame;
+    return session->connection->net;
 }
 
 static void *on_malloc(size_t size, void *user_data)
 {
-    (void)user_data;
-    return memory(malloc(size ? size : 1));
+    return recycler_take(&net_of(user_data)->recycler, size);
 }
 
-static void on_free(void *pointer, void *user_data)
+static void on_free(void *memory, void *user_data)
 {
-    if (pointer != shared_frame(user_data))
-        free(pointer);
+    struct net *net = net_of(user_data);
+    if (memory != net->frame)
+        recycler_give(&net->recycler, memory);
 }
 
 static void *on_calloc(size_t count, size_t size, void *user_data)
 {
-    (void)user_data;
-    return memory(calloc(count ? count : 1, size ? size : 1));
+    return recycler_take_cleared(&net_of(user_data)->recycler, count, size);
 }
 
-static void *on_realloc(void *pointer, size_t size, void *user_data)
+static void *on_realloc(void *memory, size_t size, void *user_data)
 {
     const struct http2_session *session = user_data;
-    assert(pointer != shared_frame(user_data));
-    if (session->side->server && !pointer && !session->library && size >= BUFFER_LEAST && size <= NET_FRAME)
-        return shared_frame(user_data);
-    return memory(realloc(pointer, size ? size : 1));
+    struct net *net = net_of(user_data);
+    assert(memory != net->frame);
+    if (session->side->server && !memory && !session->library && size >= BUFFER_LEAST && size <= NET_FRAME)
+        return net->frame;
+    return recycler_resize(&net->recycler, memory, size);
 }
 
 /* --- frames out --- */

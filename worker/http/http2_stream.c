@@ -2,7 +2,6 @@
 #include "worker/http/http2_stream.h"
 
 #include <assert.h>
-#include <stdlib.h>
 
 #include "worker/http/http2_fields.h"
 
@@ -13,16 +12,17 @@ struct http2_piece {
     char data[];
 };
 
-enum {
-    PIECE_FIRST = 488,
-    PIECE_MORE = 4072
-}; /* bytes of data at least: of the first that waits, of what follows */
+/* Bytes of data at least: of the first that waits, of what follows. */
+enum { PIECE_FIRST = 480, PIECE_MORE = 4064 };
 
-static struct http2_piece *piece_add(struct http2_piece ***end, size_t size)
+static struct recycler *recycler_of(const struct http2_stream *stream)
 {
-    struct http2_piece *piece = malloc(sizeof *piece + size);
-    if (!piece)
-        abort();
+    return &stream->session->connection->net->recycler;
+}
+
+static struct http2_piece *piece_add(struct http2_stream *stream, struct http2_piece ***end, size_t size)
+{
+    struct http2_piece *piece = recycler_take(recycler_of(stream), sizeof *piece + size);
     *piece = (struct http2_piece){.size = size};
     **end = piece;
     *end = &piece->next;
@@ -30,7 +30,8 @@ static struct http2_piece *piece_add(struct http2_piece ***end, size_t size)
 }
 
 /* Appends a copy. */
-static void keep(struct http2_piece **first, struct http2_piece ***end, const char *data, size_t length)
+static void keep(struct http2_stream *stream, struct http2_piece **first, struct http2_piece ***end,
+                 const char *data, size_t length)
 {
     struct http2_piece *last = *first ? CONTAINER_OF(*end, struct http2_piece, next) : NULL;
     if (length == 0)
@@ -45,7 +46,7 @@ static void keep(struct http2_piece **first, struct http2_piece ***end, const ch
     if (length == 0)
         return;
     size_t least = *first ? PIECE_MORE : PIECE_FIRST;
-    struct http2_piece *piece = piece_add(end, length > least ? length : least);
+    struct http2_piece *piece = piece_add(stream, end, length > least ? length : least);
     memcpy(piece->data, data, length);
     piece->to = length;
 }
@@ -59,10 +60,10 @@ static struct http2_piece *piece_take(struct http2_piece **first, struct http2_p
     return piece;
 }
 
-static void pieces_free(struct http2_piece **first, struct http2_piece ***end)
+static void pieces_free(struct http2_stream *stream, struct http2_piece **first, struct http2_piece ***end)
 {
     while (*first)
-        free(piece_take(first, end));
+        recycler_give(recycler_of(stream), piece_take(first, end));
 }
 
 /* --- out --- */
@@ -106,7 +107,7 @@ static void take_pending(struct http2_stream *stream, struct buf *out, size_t le
         piece->from += step;
         length -= step;
         if (step == there)
-            free(piece_take(&stream->out, &stream->out_end));
+            recycler_give(recycler_of(stream), piece_take(&stream->out, &stream->out_end));
     }
     assert(length <= stream->direct.length);
     if (length == 0)
@@ -161,7 +162,7 @@ void http2_stream_write(struct http2_stream *stream, const char *data, size_t le
         length = stream->direct.length;
         stream->direct = (struct str){NULL, 0};
     }
-    keep(&stream->out, &stream->out_end, data, length);
+    keep(stream, &stream->out, &stream->out_end, data, length);
     http2_stream_touch(stream);
 }
 
@@ -212,7 +213,7 @@ void http2_stream_receive(struct http2_stream *stream, const char *data, size_t 
         hand_over(stream, data, length);
         return;
     }
-    keep(&stream->in, &stream->in_end, data, length);
+    keep(stream, &stream->in, &stream->in_end, data, length);
     stream->held += length;
 }
 
@@ -234,12 +235,13 @@ void http2_stream_read(struct http2_stream *stream, bool on)
 
 void http2_stream_feed_held(struct http2_stream *stream)
 {
+    struct recycler *recycler = recycler_of(stream);
     while (stream->in && stream->reading) {
         struct http2_piece *piece = piece_take(&stream->in, &stream->in_end);
         size_t length = piece->to - piece->from;
         stream->held -= length;
         hand_over(stream, piece->data + piece->from, length);
-        free(piece);
+        recycler_give(recycler, piece);
     }
     tell_end(stream);
 }
@@ -263,8 +265,8 @@ void http2_stream_close(struct http2_stream *stream)
         http2_session_drop(stream->session, stream->id, stream->held);
     stream->held = 0;
     stream->reading = false;
-    pieces_free(&stream->in, &stream->in_end);
-    pieces_free(&stream->out, &stream->out_end);
+    pieces_free(stream, &stream->in, &stream->in_end);
+    pieces_free(stream, &stream->out, &stream->out_end);
     stream->pending = 0;
     stream->last_written = false; /* the library may still ask: there is nothing, and no end */
     list_remove(&stream->link);

@@ -28,6 +28,7 @@ void net_close(struct net *net)
     free(net->out);
     free(net->wire_room);
     free(net->sealed);
+    recycler_empty(&net->recycler);
     free(net->frame);
     net->in = net->out = net->wire_room = net->wire = net->sealed = net->frame = NULL;
 }

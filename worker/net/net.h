@@ -10,6 +10,7 @@
 #include "shared/base/str.h"
 #include "shared/shm/stats.h"
 #include "worker/loop/loop.h"
+#include "worker/net/recycler.h"
 
 struct connection;
 
@@ -31,6 +32,7 @@ struct net {
     char *in;
     char *out;
     size_t out_length;
+    struct recycler recycler;     /* of what HTTP/2 allocates */
     struct connection *out_owner; /* whose the gathered output is */
     /* TLS's: what comes from a socket is read into `wire` and goes decrypted to `in`; what goes there stands in `sealed`
      * until it is sent, within the event that made it. In front of `wire` there is room for the begin of a record. */
