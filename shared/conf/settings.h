@@ -190,6 +190,7 @@ struct timeout_settings {
     int64_t response; /* from the request's end to the first byte of the answer */
     int64_t idle;     /* between two reads of the answer, two writes of the request */
     int64_t total;    /* the whole exchange; 0: none */
+    int64_t events;   /* instead of `idle`, of an answer that is an event stream; 0: none */
 };
 
 enum { UPSTREAM_PLACES = 1024 };   /* addresses of an upstream */

@@ -61,6 +61,9 @@ static const struct row timeout_rows[] = {
             .help = "between two pieces of the answer, or of the request"),
     TIMEOUT(ROW_DURATION, total, .fallback = "0", .min = 0, .max = 24 * HOUR,
             .help = "the whole exchange, tries included; 0: no limit"),
+    TIMEOUT(ROW_DURATION, events, .fallback = "1h", .min = 0, .max = 24 * HOUR,
+            .help = "between two pieces of a text/event-stream answer, for which neither idle nor total "
+                    "hold; 0: no limit"),
     ROW_END,
 };
 

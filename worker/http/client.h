@@ -64,6 +64,7 @@ struct client_ops {
     void (*trailers)(struct client *client, const struct fields *trailers);
     void (*send_body)(struct client *client, const char *data, size_t length, bool last);
     void (*read)(struct client *client, bool on);
+    void (*patience)(struct client *client, uint64_t response, uint64_t idle);
     void (*abandon)(struct client *client);
     void (*discard)(struct client *client);
 };
@@ -105,6 +106,12 @@ static inline void client_send_body(struct client *client, const char *data, siz
 static inline void client_read(struct client *client, bool on)
 {
     client->ops->read(client, on);
+}
+
+/* Other time-outs than the upstream's, from now on; ms, 0: none. Not of a tunnel, which has none. */
+static inline void client_patience(struct client *client, uint64_t response, uint64_t idle)
+{
+    client->ops->patience(client, response, idle);
 }
 
 /* The owner loses interest: no event follows. */

@@ -31,6 +31,14 @@ void http1_client_fail(struct http1_client *client, enum client_failure failure,
         client->client.events->on_failed(owner, failure, detail);
 }
 
+static void await(struct connection *connection, uint64_t ms)
+{
+    if (ms)
+        connection_timeout(connection, ms);
+    else
+        connection_no_timeout(connection);
+}
+
 /* What is waited for at present, and how long. While the owner has stopped the answer, or is to bring more
  * of the request, it is not the endpoint that is waited for. */
 static void set_timer(struct http1_client *client)
@@ -40,9 +48,9 @@ static void set_timer(struct http1_client *client)
     if (connection->stopped || awaits_owner)
         connection_no_timeout(connection);
     else if (client->phase == PHASE_BODY || connection->blocked)
-        connection_timeout(connection, client->timeouts.idle);
+        await(connection, client->timeouts.idle);
     else
-        connection_timeout(connection, client->timeouts.response);
+        await(connection, client->timeouts.response);
 }
 
 /* --- the answer --- */
@@ -376,6 +384,14 @@ static void read_on(struct client *face, bool on)
     set_timer(client);
 }
 
+static void patience(struct client *face, uint64_t response, uint64_t idle)
+{
+    struct http1_client *client = http1_client_of_face(face);
+    client->timeouts.response = response;
+    client->timeouts.idle = idle;
+    set_timer(client);
+}
+
 static void abandon(struct client *face)
 {
     http1_client_close(http1_client_of_face(face), false);
@@ -419,6 +435,7 @@ static const struct client_ops ops = {
     .trailers = set_trailers,
     .send_body = send_body,
     .read = read_on,
+    .patience = patience,
     .abandon = abandon,
     .discard = discard,
 };

@@ -93,21 +93,27 @@ bool http2_call_unused(const struct http2_call *call)
 
 /* --- time-outs --- */
 
+static void await(struct http2_call *call, uint64_t ms)
+{
+    if (ms)
+        timer_set(&loop_of(call)->timers, &call->timer, loop_of(call)->now_ms + ms);
+    else
+        timer_pause(&call->timer);
+}
+
 /* As HTTP/1's: while the owner has stopped the answer, or is to bring more of the request, it is not the endpoint that is
  * waited for. */
 static void set_timer(struct http2_call *call)
 {
     if (!is_owned(call))
         return;
-    struct timers *timers = &loop_of(call)->timers;
-    uint64_t now = loop_of(call)->now_ms;
     bool awaits_owner = call->sending && !call->stream.blocked && call->phase != HTTP2_CALL_BODY;
     if (call->phase == HTTP2_CALL_NEW || !call->stream.reading || awaits_owner)
         timer_pause(&call->timer);
     else if (call->phase == HTTP2_CALL_BODY || call->stream.blocked)
-        timer_set(timers, &call->timer, now + call->timeouts.idle);
+        await(call, call->timeouts.idle);
     else
-        timer_set(timers, &call->timer, now + call->timeouts.response);
+        await(call, call->timeouts.response);
 }
 
 static void on_timeout(struct timer *timer)
@@ -219,7 +225,7 @@ static void body_end(struct http2_call *call)
     if (call->phase != HTTP2_CALL_BODY)
         malformed(call, "its answer ends before its head");
     else if (head->body == BODY_LENGTH && call->received != head->length &&
-        !response_bodyless(call->method, head->status))
+             !response_bodyless(call->method, head->status))
         malformed(call, "its answer's body is shorter than Content-Length says");
     else
         http2_stream_received_end(&call->stream);
@@ -530,6 +536,14 @@ static void read_on(struct client *face, bool on)
     set_timer(call);
 }
 
+static void patience(struct client *face, uint64_t response, uint64_t idle)
+{
+    struct http2_call *call = of_face(face);
+    call->timeouts.response = response;
+    call->timeouts.idle = idle;
+    set_timer(call);
+}
+
 static void abandon(struct client *face)
 {
     struct http2_call *call = of_face(face);
@@ -543,6 +557,7 @@ static const struct client_ops ops = {
     .trailers = set_trailers,
     .send_body = send_body,
     .read = read_on,
+    .patience = patience,
     .abandon = abandon,
     .discard = abandon, /* the stream is reset: the connection is none the worse */
 };

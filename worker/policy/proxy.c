@@ -518,6 +518,7 @@ static void start(struct proxying *proxying, unsigned upstream, const struct bre
         .chunked = request->head->body == BODY_STREAM,
         .key = cluster_key(cluster, request),
         .breaking = breaking,
+        .patience = request->patience,
         .deadline = request->grpc ? request->grpc->deadline : 0,
         .grpc = request->grpc,
     };

@@ -16,6 +16,7 @@
 #include "worker/request/worker.h"
 
 struct breaking;
+struct patience;
 struct grpc_call;
 
 /* Who is refused first when the worker is overloaded: see shed.h. */
@@ -115,6 +116,7 @@ struct request {
     struct grpc_call *grpc; /* of a gRPC client's request to a route with the policy `grpc`; else NULL */
     struct str grpc_status; /* that the answer says, for the log; empty: none */
 
+    const struct patience *patience; /* the route's own time-outs; likewise */
     const struct breaking *breaking; /* the route's own breaker, for what calls upstreams; NULL: theirs */
 
     /* For the log: set by what calls upstreams. */

@@ -51,6 +51,14 @@ static void send_body(struct call *call)
         call->events->on_ready(call->owner);
 }
 
+static void be_patient(const struct call *call)
+{
+    const struct patience *patience = call->patience;
+    const struct client_timeouts *timeouts = &call->cluster->timeouts;
+    client_patience(call->client, patience->response ? patience->response : timeouts->response,
+                    patience->idle ? patience->idle : timeouts->idle);
+}
+
 bool attempt_send(struct call *call)
 {
     struct client_order order = {.method = call->method,
@@ -68,6 +76,8 @@ bool attempt_send(struct call *call)
     }
     call->began = call->asked = call->cluster->worker->loop.now;
     call->asking = call->body;
+    if (call->patience)
+        be_patient(call);
     client_send(call->client, &head, &order, call->arena);
     if (call->body)
         send_body(call);

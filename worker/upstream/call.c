@@ -249,7 +249,8 @@ static void on_total(struct timer *timer)
 static uint64_t end_of(struct call *call, uint64_t deadline)
 {
     const struct cluster *cluster = call->cluster;
-    uint64_t total = (uint64_t)cluster->settings->timeout.total;
+    uint64_t total = call->patience && call->patience->total ? call->patience->total
+                                                             : (uint64_t)cluster->settings->timeout.total;
     uint64_t end = total ? cluster->worker->loop.now_ms + total : 0;
     call->callers = deadline && (!end || deadline < end);
     return call->callers ? deadline : end;
@@ -314,6 +315,7 @@ bool call_start(struct call *call, struct cluster *cluster, const struct call_ev
     call->body = order->body;
     call->chunked = order->chunked;
     call->grpc = order->grpc;
+    call->patience = order->patience;
     call->upgrade = order->upgrade;
     call->websocket_key = order->websocket_key;
     call->choice.key = order->key;
@@ -341,6 +343,7 @@ void call_start_second(struct call *call, struct call *primary)
         .breaking = primary->breaking,
         .retrying = primary->retrying,
         .replay = primary->replay,
+        .patience = primary->patience,
         .primary = primary,
         .method = primary->method,
         .body = primary->body,
@@ -506,6 +509,25 @@ static bool pass_over(struct call *call, const struct response_head *head, unsig
     return true;
 }
 
+/* An answer without an end, whose silence says nothing (the event stream of the HTML standard). */
+static bool is_event_stream(const struct response_head *head)
+{
+    static const struct str type = {"text/event-stream", 17};
+    struct str value = fields_value(&head->fields, FIELD_CONTENT_TYPE);
+    return value.length >= type.length && str_case_eq((struct str){value.data, type.length}, type) &&
+           (value.length == type.length || value.data[type.length] == ';' || value.data[type.length] == ' ');
+}
+
+/* It is no failure of the endpoint that nothing happens; the caller's own deadline holds all the same. */
+static void await_events(struct call *call)
+{
+    struct call *told = call->primary ? call->primary : call;
+    uint64_t silence = (uint64_t)call->cluster->settings->timeout.events;
+    if (!told->callers)
+        timer_clear(timers_of(told), &told->total);
+    client_patience(call->client, silence, silence);
+}
+
 static void on_head(void *owner, struct response_head *head, bool last)
 {
     struct call *call = owner;
@@ -521,6 +543,8 @@ static void on_head(void *owner, struct response_head *head, bool last)
         hedge_won(call);
     if (last)
         finish(call);
+    else if (head->body == BODY_STREAM && is_event_stream(head))
+        await_events(call);
     call->events->on_head(call->owner, head, last);
 }
 

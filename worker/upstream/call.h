@@ -34,6 +34,11 @@ enum call_failure {
 
 struct call;
 
+/* Instead of the upstream's time-outs, ms; 0: the upstream's. */
+struct patience {
+    uint64_t response, idle, total;
+};
+
 struct call_ends {
     struct address source, destination;
 };
@@ -67,6 +72,7 @@ struct call {
     struct client *client;           /* NULL: none now */
     const struct breaking *breaking; /* NULL: none */
     const struct retrying *retrying; /* NULL: one try */
+    const struct patience *patience; /* NULL: the upstream's */
     struct replay *replay;           /* NULL: nothing of the body is kept */
     struct call *hedge;              /* the second try, while there is one */
     struct call *primary;            /* of a second try: the call that it is for; else NULL */
@@ -122,6 +128,7 @@ struct call_order {
     bool grpc;                       /* answers are judged by their grpc-status */
     struct str upgrade;       /* the protocol to go on with, for a request without a body; empty: none */
     struct str websocket_key; /* as in struct client_order */
+    const struct patience *patience; /* instead of the upstream's time-outs; NULL: those */
 };
 
 /* Begins. on_ready, on_head or on_failed follow, on_failed possibly before it returns: false then. */
