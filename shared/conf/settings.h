@@ -122,6 +122,8 @@ struct tls_settings {
     struct conf_strings ciphers;      /* of TLS 1.2 */
     struct conf_strings ciphersuites; /* of TLS 1.3 */
     struct conf_strings curves;
+    struct conf_strings alpn;
+    struct str protocols; /* derived: the same as ALPN has it, each behind its length */
     bool tickets;
     bool stapling; /* OCSP responses are fetched */
     struct client_certificate_settings client_certificates;

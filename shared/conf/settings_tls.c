@@ -106,9 +106,31 @@ static const struct section certificate_section = {
 /* By enum tls_version. */
 static const char *const version_words[] = {"TLSv1.2", "TLSv1.3", NULL};
 
+/* As the extension has them (RFC 7301, section 3.1). */
+static void check_protocols(struct conf_loader *loader, struct tls_settings *tls)
+{
+    static const char *const known[] = {"h2", "http/1.1"};
+    enum { KNOWN = sizeof known / sizeof known[0] };
+    const char *wire = "";
+    for (unsigned i = 0; i < tls->alpn.count; i++) {
+        const char *name = tls->alpn.items[i];
+        unsigned which = 0;
+        while (which < KNOWN && strcmp(known[which], name) != 0)
+            which++;
+        if (which == KNOWN) {
+            conf_error(loader, tls->origin, "alpn", "\"%s\" is not spoken here%s", name,
+                       suggest_text(name, known, KNOWN, conf_arena(loader)));
+            return;
+        }
+        wire = arena_printf(conf_arena(loader), "%s%c%s", wire, (char)strlen(name), name);
+    }
+    tls->protocols = str_of(wire);
+}
+
 static void tls_check(struct conf_loader *loader, void *structure)
 {
     struct tls_settings *tls = structure;
+    check_protocols(loader, tls);
     tls->at = conf_setting(loader, NULL);
     tls->stapling_at = conf_setting(loader, "stapling");
     tls->ciphers_at = conf_setting(loader, "ciphers");
@@ -143,6 +165,9 @@ static const struct row rows[] = {
         .help = "likewise of TLS 1.3"),
     TLS(ROW_STRINGS, curves, .fallback = "X25519, P-256, P-384",
         .help = "the groups for the exchange of keys, the best first"),
+    TLS(ROW_STRINGS, alpn, .fallback = "h2, http/1.1",
+        .help =
+            "the protocols that are offered (ALPN), the best first; without h2 there is no HTTP/2 over TLS"),
     TLS(ROW_FLAG, tickets, .fallback = "true",
         .help = "whether a client that comes again goes on with its session, by a ticket (see tls)"),
     TLS(ROW_FLAG, stapling, .fallback = "false",

@@ -179,6 +179,20 @@ class Choices(Certificates):
         self.assertRegex(s_client(gateway.port, "-tls1_3"), "Server Temp Key: ECDH, (P-384|secp384r1)")
         self.assertIn("no peer certificate", s_client(gateway.port, "-tls1_3", "-curves", "X25519"))
 
+    def test_protocols(self):
+        leaf = self.authority.issue("leaf", ("leaf.example",))
+        gateway = self.serve(leaf)
+        for more, offered, chosen in (("", ("http/1.1", "h2"), "h2"), ("", ("http/1.1",), "http/1.1"), ("", ("x",), None),
+                                      ('alpn = "http/1.1";', ("h2", "http/1.1"), "http/1.1"),
+                                      ('alpn = "http/1.1";', ("h2",), None),
+                                      ('alpn = [ "http/1.1", "h2" ];', ("h2", "http/1.1"), "http/1.1")):
+            if more:
+                gateway.replace(listeners=self.listener(gateway.port, leaf, more=more))
+            with TlsClient(self.authority, alpn=offered).open(gateway.port, "leaf.example") as client:
+                self.assertEqual(client.alpn, chosen, (more, offered))
+                if chosen != "h2":
+                    self.assertEqual(client.request("GET", "/").status, 200)
+
     def test_the_usual_ones(self):
         gateway = self.serve(self.authority.issue("leaf", ("leaf.example",), kind="rsa"))
         for ciphers in ("AES128-GCM-SHA256", "ECDHE-RSA-AES128-SHA", "DHE-RSA-AES128-GCM-SHA256", "aNULL", "eNULL"):
@@ -202,6 +216,7 @@ class Choices(Certificates):
                 ('ciphers = "HIGH:!aNULL";', 'ciphers: there is no cipher of TLS 1.2 "HIGH"'),
                 ('curves = "P256";', 'curves: there is no curve "P256" .did you mean "P-256"'),
                 ('min_version = "TLSv1.3"; max_version = "TLSv1.2";', r"min_version: is above max_version \(TLSv1.2\)"),
+                ('alpn = "http/2";', 'alpn: "http/2" is not spoken here'),
                 ('min_version = "TLSv1.1";', "min_version: .*TLSv1.2")):
             with self.subTest(more=more):
                 self.wrong(gateway, words, leaf, more=more)

@@ -160,11 +160,11 @@ static int on_name(SSL *ssl, int *alert, void *object)
 static int choose_protocol(SSL *ssl, const unsigned char **out, unsigned char *length,
                            const unsigned char *offered, unsigned offered_length, void *context)
 {
-    static const unsigned char protocols[] = "\x02h2\x08http/1.1";
-    (void)ssl, (void)context;
+    struct str protocols = context_of(ssl)->server->settings->protocols;
     unsigned char *chosen;
-    if (SSL_select_next_proto(&chosen, length, protocols, sizeof protocols - 1, offered, offered_length) !=
-        OPENSSL_NPN_NEGOTIATED)
+    (void)context;
+    if (SSL_select_next_proto(&chosen, length, (const unsigned char *)protocols.data,
+                              (unsigned)protocols.length, offered, offered_length) != OPENSSL_NPN_NEGOTIATED)
         return SSL_TLSEXT_ERR_NOACK;
     *out = chosen;
     return SSL_TLSEXT_ERR_OK;
