@@ -333,6 +333,23 @@ class Http2(Pair):
         with H2Client(gateway.port) as client:  # without a request
             self.assertEqual(client.end(), NO_ERROR)
 
+    def test_an_answer_whose_head_is_too_large(self):
+        """Each of its fields fits, but not all of them with what the gateway adds."""
+        gateway, _ = self.pair(lambda request, _: answer(b"x", fields=[(f"X-{i}", "v" * 4000) for i in range(15)])
+                               if request.target == "/large" else answer(b"small"))
+        with H2Client(gateway.port) as client:
+            self.assertEqual(client.request("GET", "/").body, b"small")
+            got = client.request("GET", "/large")
+            self.assertIn((got.status, got.reset), ((200, None), (None, 2)))
+            self.assertEqual(client.request("GET", "/").body, b"small")
+
+    def test_a_connection_without_a_request_may_wait_for_one(self):
+        gateway, _ = self.pair(extra='client = { header_timeout = "200ms"; keepalive_timeout = "20s"; };', apis=RESPOND)
+        with H2Client(gateway.port) as client:
+            self.assertTrue(client.ping())
+            self.assertFalse(client.pump(lambda: client.goaways or client.closed, 0.5))
+            self.assertEqual(client.request("GET", "/ping").body, b"pong")
+
     def test_a_head_that_never_ends(self):
         gateway, _ = self.pair(extra='client = { header_timeout = "200ms"; };', apis=RESPOND)
         with H2Client(gateway.port) as client:

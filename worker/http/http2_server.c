@@ -93,7 +93,8 @@ static void linger(struct http2_server *server)
 static void on_over(struct http2_session *session, int error)
 {
     struct http2_server *server = http2_server_of(session);
-    (void)error;
+    if (error) /* of bytes that it can't go on behind, or answers that aren't taken */
+        stat_add(server->service->net->stats, STAT_HTTP2_ERRORS, 1);
     end_exchanges(server, session->terminated ? "abuse" : "protocol");
     linger(server);
 }

@@ -1,6 +1,7 @@
 /* http2_server_stream: what comes on the streams of a client's connection: heads, bodies, trailers, resets; and the life of
  * an exchange. Called by nghttp2, from within http2_session_feed(), and by http2_stream.c.
  */
+#include "shared/base/log.h"
 #include "worker/http/http2_server_state.h"
 
 enum { FIELDS_BOMB = 16 }; /* a list this many times as large as is taken is not a mistake */
@@ -386,6 +387,10 @@ static int on_frame(nghttp2_session *library, const nghttp2_frame *frame, void *
         if (exchange)
             body_end(exchange);
         break;
+    case NGHTTP2_SETTINGS:
+        http2_server_idle(
+            server); /* it speaks HTTP/2 indeed: from the first on it may take its time for a request */
+        break;
     case NGHTTP2_PING:
         if (frame->hd.flags & NGHTTP2_FLAG_ACK)
             http2_server_ponged(server);
@@ -393,6 +398,19 @@ static int on_frame(nghttp2_session *library, const nghttp2_frame *frame, void *
     default:
         break;
     }
+    return 0;
+}
+
+/* A head of ours that the library can't make: it is larger than fits. */
+static int on_frame_not_sent(nghttp2_session *library, const nghttp2_frame *frame, int error, void *user_data)
+{
+    struct http2_exchange *exchange =
+        frame->hd.type == NGHTTP2_HEADERS ? exchange_of_id(library, frame->hd.stream_id) : NULL;
+    (void)user_data;
+    if (!exchange || !exchange->owned)
+        return 0;
+    log_error("an answer's head can't be sent by HTTP/2: %s: the stream was reset", nghttp2_strerror(error));
+    http2_exchange_gone(exchange, "too_large", NGHTTP2_INTERNAL_ERROR);
     return 0;
 }
 
@@ -421,6 +439,7 @@ void http2_server_stream_callbacks(nghttp2_session_callbacks *callbacks)
     nghttp2_session_callbacks_set_on_begin_headers_callback(callbacks, on_begin_headers);
     nghttp2_session_callbacks_set_on_header_callback(callbacks, on_header);
     nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks, on_frame);
+    nghttp2_session_callbacks_set_on_frame_not_send_callback(callbacks, on_frame_not_sent);
     nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, on_data_chunk);
     nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, on_stream_closed);
 }
