@@ -15,7 +15,8 @@ enum {
  *
  * A session is born with a buffer for the frame that it makes. What stands there is copied before the library is entered
  * again (http2_session_pull(), http2_stream_send_data()), so all of a process's servers share one: an idle connection has
- * half the memory. A client's is its own, as the preface stands there from its birth until it is connected. Further buffers of a head that goes on in CONTINUATION frames outlive that, and are a session's own.
+ * half the memory. A client's is its own, as the preface stands there from its birth until it is connected; and so are the
+ * further buffers of a head that goes on in CONTINUATION frames.
  */
 
 enum { BUFFER_LEAST = 16384 }; /* what a session allocates at its birth that is larger is the buffer */
