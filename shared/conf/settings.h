@@ -362,7 +362,7 @@ struct upstream_tls_settings {
     struct setting at, ca_at, ciphers_at, ciphersuites_at, curves_at;
 };
 
-enum upstream_protocol { UPSTREAM_HTTP1, UPSTREAM_H2C, UPSTREAM_H2 };
+enum upstream_protocol { UPSTREAM_HTTP1, UPSTREAM_H2C, UPSTREAM_H2, UPSTREAM_AUTO };
 
 struct upstream_settings {
     struct origin origin;

@@ -210,10 +210,13 @@ static void check_tls(struct conf_loader *loader, struct upstream_settings *upst
 }
 
 /* By enum upstream_protocol. */
-static const char *const protocol_words[] = {"http/1.1", "h2c", "h2", NULL};
+static const char *const protocol_words[] = {"http/1.1", "h2c", "h2", "auto", NULL};
 
 static void check_protocol(struct conf_loader *loader, const struct upstream_settings *upstream)
 {
+    if (upstream->protocol == UPSTREAM_AUTO && !upstream->tls)
+        conf_error(loader, upstream->origin, "protocol",
+                   "\"auto\" is what TLS agrees on (add tls = true, or write what the endpoints speak)");
     if (upstream->protocol == UPSTREAM_H2 && !upstream->tls)
         conf_error(loader, upstream->origin, "protocol",
                    "\"h2\" is HTTP/2 by TLS (add tls = true, or write \"h2c\")");
@@ -262,8 +265,10 @@ static const struct row upstream_rows[] = {
         ROW_WORD, proxy_protocol, .fallback = "off", .words = proxy_words,
         .help = "send a header of the PROXY protocol first, which names the client; a connection is then one "
                 "client's, and is not kept for other requests (keepalive has no effect)"),
-    UPSTREAM(ROW_WORD, protocol, .fallback = "http/1.1", .words = protocol_words,
-             .help = "what the endpoints speak: http/1.1; HTTP/2 with TLS (h2), or without (h2c)"),
+    UPSTREAM(
+        ROW_WORD, protocol, .fallback = "http/1.1", .words = protocol_words,
+        .help = "what the endpoints speak: http/1.1; HTTP/2 with TLS (h2), or without (h2c); auto: HTTP/2 or "
+                "HTTP/1.1, as TLS agrees with each (ALPN)"),
     UPSTREAM(ROW_OPTIONAL, tls, .section = &upstream_tls_section,
              .help = "TLS (https) to the endpoints: true, or how"),
     UPSTREAM(ROW_GROUP, timeout, .section = &timeout_section, .help = "how long the service may take"),

@@ -22,8 +22,8 @@ enum client_failure {
     CLIENT_CLOSED_UNUSED, /* a kept connection was closed before a byte of the answer came */
     CLIENT_CLOSED,        /* closed in the middle of an answer, or instead of one */
     CLIENT_MALFORMED,     /* the answer isn't HTTP, or ambiguous */
-    CLIENT_REFUSED,       /* HTTP/2: it says, or it is sure, that nothing was done with the request */
-    CLIENT_TIMEOUT,       /* no first byte, or no next one, in time */
+    CLIENT_REFUSED, /* HTTP/2: it says, or it is sure, that nothing was done with the request; or ALPN has decided otherwise */
+    CLIENT_TIMEOUT, /* no first byte, or no next one, in time */
 };
 
 struct client_events {
@@ -144,6 +144,8 @@ struct client_target {
     void *pool;                   /* the events' */
     const struct client_pool_events *pool_events;
     uint32_t epoch; /* the pool's */
+    bool *
+        older; /* where ALPN decides: whether the endpoint was found not to speak HTTP/2; NULL: it doesn't decide */
 };
 
 struct client_connection_ops {

@@ -7,6 +7,7 @@
 
 #include "worker/http/chunk_writer.h"
 #include "worker/http/http1_client_state.h"
+#include "worker/net/tls.h"
 
 enum { HEAD_MAX = NET_READ - 4096, FIELDS_MAX = 1000, INTERIM_MAX = 16 };
 
@@ -265,6 +266,11 @@ static void on_connected(struct connection *connection)
 {
     struct http1_client *client = http1_client_of(connection);
     client->phase = PHASE_REQUEST;
+    if (client->older && connection->tls->peer.protocol == TLS_PROTOCOL_HTTP2) {
+        *client->older = false;
+        http1_client_fail(client, CLIENT_REFUSED, "it speaks HTTP/2 by now (ALPN)");
+        return;
+    }
     client->client.connected = true;
     connection_no_timeout(connection);
     client->client.events->on_connected(client->client.owner);
@@ -488,6 +494,7 @@ struct http1_client *http1_client_make(const struct client_target *target, void 
     if (!client)
         return NULL;
     client->client = (struct client){.ops = &ops};
+    client->older = target->older;
     client->kept = (struct client_connection){
         .ops = &kept_ops,
         .pool_events = target->pool_events,

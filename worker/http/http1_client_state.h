@@ -22,6 +22,7 @@ struct http1_client {
     struct connection connection;
     struct client client;          /* the present exchange, for its owner, */
     struct client_connection kept; /* and the connection, for its pool */
+    bool *older;                   /* of the target */
     struct client_timeouts timeouts;
     struct arena *arena; /* the present exchange's */
     struct head_scan scan;

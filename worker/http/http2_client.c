@@ -161,7 +161,10 @@ static void on_connected(struct connection *connection)
 {
     struct http2_client *client = client_of(connection);
     if (connection->tls && connection->tls->peer.protocol != TLS_PROTOCOL_HTTP2) {
-        close_client(client, CLIENT_CONNECT, "it doesn't agree to speak HTTP/2 (ALPN)");
+        if (client->older)
+            *client->older = true;
+        close_client(client, client->older ? CLIENT_REFUSED : CLIENT_CONNECT,
+                     "it doesn't agree to speak HTTP/2 (ALPN)");
         return;
     }
     connection_no_timeout(connection);
@@ -233,6 +236,7 @@ struct client *http2_client_open(const struct client_target *target, uint32_t st
         return NULL;
     }
     client->secure = target->tls != NULL;
+    client->older = target->older;
     client->streams_max = streams;
     list_init(&client->exchanges);
     list_init(&client->streams);

@@ -28,6 +28,7 @@ struct http2_client {
     uint32_t streams_max;        /* that are given at a time */
     uint64_t received;           /* bytes */
     enum http2_offer offer;
+    bool *older;    /* of the target */
     bool connected; /* its TLS too */
     bool secure;    /* by TLS */
     bool settled;   /* its SETTINGS came */

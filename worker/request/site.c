@@ -298,6 +298,15 @@ static void compile_tls(struct site_compiler *compiler)
     }
 }
 
+/* What is offered by ALPN. */
+static unsigned protocols_of(const struct upstream_settings *upstream)
+{
+    unsigned older = 1u << TLS_PROTOCOL_HTTP1, newer = 1u << TLS_PROTOCOL_HTTP2;
+    return upstream->protocol == UPSTREAM_AUTO ? older | newer
+           : upstream->protocol == UPSTREAM_H2 ? newer
+                                               : older;
+}
+
 static void compile_upstream_tls(struct site_compiler *compiler)
 {
     const struct conf_list *upstreams = &compiler->settings->upstreams;
@@ -306,10 +315,8 @@ static void compile_upstream_tls(struct site_compiler *compiler)
     for (unsigned i = 0; i < upstreams->count; i++) {
         const struct upstream_settings *upstream = upstreams->items[i];
         if (upstream->tls)
-            site->upstream_tls[i] = tls_client_new(
-                upstream->tls,
-                1u << (upstream->protocol == UPSTREAM_H2 ? TLS_PROTOCOL_HTTP2 : TLS_PROTOCOL_HTTP1),
-                compiler->arena, compiler->errors);
+            site->upstream_tls[i] =
+                tls_client_new(upstream->tls, protocols_of(upstream), compiler->arena, compiler->errors);
     }
 }
 

@@ -98,8 +98,14 @@ struct client *pool_open(struct endpoint *endpoint, const struct tls_target *tls
                          const struct client_events *events)
 {
     const struct cluster *cluster = endpoint->cluster;
-    struct client_target target = {&cluster->worker->net, endpoint->address,   tls, endpoint,
-                                   &pool_events,          endpoint->pool.epoch};
+    struct client_target target = {.net = &cluster->worker->net,
+                                   .address = endpoint->address,
+                                   .tls = tls,
+                                   .pool = endpoint,
+                                   .pool_events = &pool_events,
+                                   .epoch = endpoint->pool.epoch};
+    if (cluster->settings->protocol == UPSTREAM_AUTO)
+        target.older = &endpoint->pool.older;
     return pool_open_apart(cluster, &target, owner, events, &cluster->timeouts);
 }
 
@@ -107,7 +113,7 @@ struct client *pool_open_apart(const struct cluster *cluster, const struct clien
                                const struct client_events *events, const struct client_timeouts *timeouts)
 {
     const struct upstream_settings *settings = cluster->settings;
-    if (settings->protocol == UPSTREAM_HTTP1)
+    if (settings->protocol == UPSTREAM_HTTP1 || (target->older && *target->older))
         return http1_client_open(target, owner, events, timeouts);
     return http2_client_open(target, (uint32_t)settings->keepalive.streams, owner, events, timeouts);
 }
@@ -116,14 +122,18 @@ struct client *pool_adopt(struct endpoint *endpoint, const struct tunnel_end *en
                           const struct client_events *events)
 {
     const struct cluster *cluster = endpoint->cluster;
-    struct client_target target = {&cluster->worker->net, endpoint->address,   NULL, endpoint,
-                                   &pool_events,          endpoint->pool.epoch};
+    struct client_target target = {.net = &cluster->worker->net,
+                                   .address = endpoint->address,
+                                   .pool = endpoint,
+                                   .pool_events = &pool_events,
+                                   .epoch = endpoint->pool.epoch};
     return http1_client_tunnel_take(&target, end, owner, events, &cluster->timeouts);
 }
 
 void pool_close_idle(struct pool *pool)
 {
     pool->epoch++;
+    pool->older = false;
     while (!list_empty(&pool->shared))
         client_connection_close(of_link(pool->shared.next));
     while (!list_empty(&pool->idle))

@@ -17,6 +17,7 @@ struct pool {
     unsigned idle_count;
     struct list shared; /* of HTTP/2: those in use that have room for one more exchange */
     uint32_t epoch;     /* another one since the endpoint has another address */
+    bool older;         /* with protocol = "auto": it doesn't speak HTTP/2 */
 };
 
 void pool_init(struct pool *pool);

@@ -33,11 +33,15 @@ struct probe {
     struct buf body;
     struct str grpc_status; /* of the answer; NULL data: not yet */
     bool failed;            /* the last one */
+    bool older;             /* the endpoint doesn't speak HTTP/2, as ALPN said */
+    bool chose;             /* it said so in this one */
     char why[WHY_MAX];
     struct log_seldom ours_said;
 };
 
 static const struct client_events client_events;
+
+static void open_client(struct probe *probe);
 
 static struct worker *worker_of(const struct probe *probe)
 {
@@ -253,7 +257,10 @@ static void on_failed(void *owner, enum client_failure failure, const char *deta
 {
     struct probe *probe = owner;
     probe->client = NULL;
-    if (failure == CLIENT_CONNECT || failure == CLIENT_CONNECT_TIMEOUT) {
+    if (failure == CLIENT_REFUSED && !probe->chose) {
+        probe->chose = true;
+        open_client(probe);
+    } else if (failure == CLIENT_CONNECT || failure == CLIENT_CONNECT_TIMEOUT) {
         char why[WHY_MAX];
         snprintf(why, sizeof why, "can't connect: %s", detail);
         finish(probe, why);
@@ -331,18 +338,35 @@ static void not_opened(struct probe *probe)
     cut(&probe->background);
 }
 
+static void open_client(struct probe *probe)
+{
+    const struct cluster *cluster = probe->endpoint->cluster;
+    uint64_t most = 2 * (uint64_t)settings_of(probe)->timeout + 1000; /* the probe has a timer of its own */
+    struct client_timeouts timeouts = {most, most, most};
+    struct tls_target target;
+    char front[PROXY_PROTOCOL_MAX];
+    struct buf before = buf_on(front, sizeof front);
+    if (cluster->tls)
+        write_proxy_header(cluster, &before);
+    struct client_target to = {.net = &cluster->worker->net,
+                               .address = &probe->address,
+                               .tls = endpoint_tls_target(probe->endpoint, buf_str(&before), &target),
+                               .pool = probe,
+                               .pool_events = &pool_events};
+    if (cluster->settings->protocol == UPSTREAM_AUTO)
+        to.older = &probe->older;
+    probe->client = pool_open_apart(cluster, &to, probe, &client_events, &timeouts);
+    if (!probe->client)
+        not_opened(probe);
+}
+
 /* The answer is waited for by the probe's own timer, from the first packet to the last byte that is wanted. */
 static void begin(struct probe *probe)
 {
     struct worker *worker = worker_of(probe);
     const struct health_settings *settings = settings_of(probe);
     const struct address *address = endpoint_address(probe->endpoint);
-    uint64_t timeout = (uint64_t)settings->timeout;
-    struct client_timeouts timeouts = {2 * timeout + 1000, 2 * timeout + 1000, 2 * timeout + 1000};
-    const struct cluster *cluster = probe->endpoint->cluster;
-    struct tls_target target;
-    char front[PROXY_PROTOCOL_MAX];
-    struct buf before = buf_on(front, sizeof front);
+    probe->chose = false;
     probe->began = worker->loop.now_ms;
     if (!address) { /* nobody knows where it is: nothing to be said of it */
         set_next(probe);
@@ -352,15 +376,8 @@ static void begin(struct probe *probe)
     set_port(&probe->address, settings->port);
     probe->arena = service_arena_take(&worker->service);
     list_push_back(&worker->background, &probe->background.link);
-    if (cluster->tls)
-        write_proxy_header(cluster, &before);
-    const struct tls_target *tls = endpoint_tls_target(probe->endpoint, buf_str(&before), &target);
-    struct client_target to = {&worker->net, &probe->address, tls, probe, &pool_events, 0};
-    probe->client = pool_open_apart(cluster, &to, probe, &client_events, &timeouts);
-    if (probe->client)
-        timer_set(&worker->loop.timers, &probe->timer, probe->began + timeout);
-    else
-        not_opened(probe);
+    timer_set(&worker->loop.timers, &probe->timer, probe->began + (uint64_t)settings->timeout);
+    open_client(probe);
 }
 
 static void on_timer(struct timer *timer)
