@@ -91,10 +91,6 @@ void http2_session_pull(struct http2_session *session)
     if (session->busy || !session->library || session->error)
         return;
     session->busy = true;
-    if (session->preface_due && takes_output(session->connection)) {
-        connection_send(session->connection, NGHTTP2_CLIENT_MAGIC, NGHTTP2_CLIENT_MAGIC_LEN);
-        session->preface_due = false;
-    }
     while (takes_output(session->connection)) {
         const uint8_t *frame;
         ssize_t length = nghttp2_session_mem_send(session->library, &frame);
@@ -203,16 +199,6 @@ static void must(int result)
     }
 }
 
-/* A client's session is born with its preface in the buffer, which others will use before it can be sent. */
-static void take_preface(struct http2_session *session)
-{
-    const uint8_t *preface;
-    ssize_t length = nghttp2_session_mem_send(session->library, &preface);
-    assert(length == NGHTTP2_CLIENT_MAGIC_LEN);
-    (void)length;
-    session->preface_due = true;
-}
-
 void http2_session_open(struct http2_session *session, struct connection *connection,
                         const struct http2_side *side, const nghttp2_settings_entry *settings, size_t count,
                         uint32_t window)
@@ -236,8 +222,6 @@ void http2_session_open(struct http2_session *session, struct connection *connec
     else
         must(nghttp2_session_client_new3(&library, callbacks, session, option, &memory));
     session->library = library;
-    if (!side->server)
-        take_preface(session);
     nghttp2_option_del(option);
     nghttp2_session_callbacks_del(callbacks);
     must(nghttp2_submit_settings(session->library, NGHTTP2_FLAG_NONE, settings, count));

@@ -41,7 +41,6 @@ struct http2_session {
     struct list touched;    /* those whose output something changed for, by `touch` */
     struct list resumed;    /* those that want what they hold, by `resume` */
     int error;              /* of the library, to be told by on_over */
-    bool preface_due : 1;   /* a client's (RFC 9113, section 3.4) */
     bool busy : 1;          /* the library runs: it must not be entered again */
     bool given_up : 1;      /* by http2_session_give_up() */
     bool terminated : 1;    /* by http2_session_terminate() */

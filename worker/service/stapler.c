@@ -241,7 +241,10 @@ static const struct client_pool_events pool_events = {.on_idle = on_idle, .on_cl
 static void open_connection(struct fetch *fetch)
 {
     struct client_timeouts timeouts = {TIMEOUT_MS, TIMEOUT_MS, TIMEOUT_MS};
-    struct client_target to = {&fetch->stapler->worker->net, &fetch->address, NULL, fetch, &pool_events, 0};
+    struct client_target to = {.net = &fetch->stapler->worker->net,
+                               .address = &fetch->address,
+                               .pool = fetch,
+                               .pool_events = &pool_events};
     char why[WHY_MAX];
     fetch->client = http1_client_open(&to, fetch, &client_events, &timeouts);
     if (fetch->client)
