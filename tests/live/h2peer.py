@@ -1,7 +1,9 @@
 """An HTTP/2 client for the live tests (RFC 9113), on the frames of python3-h2's own libraries (hyperframe, hpack): it keeps
 to the protocol where nothing else is asked for, and breaks any rule that a test wants broken."""
+import itertools
 import select
 import socket
+import threading
 import time
 
 import hpack
@@ -228,3 +230,65 @@ class H2Client:
         if not self.pump(lambda: self.closed):
             raise AssertionError(f"still open; GOAWAY {self.goaways}")
         return self.goaways[-1][1] if self.goaways else None
+
+
+AT_ONCE = 10  # streams of a Polite client
+
+
+class Polite(threading.Thread):
+    """A client of HTTP/2 that keeps so many streams going, opens none on a connection that has said GOAWAY, and asks again
+    on a new one for those beyond the last stream of it. What must not happen is in `wrong`; that the gateway's processes are
+    killed may happen if they are `mortal`: then what is cut is counted."""
+
+    def __init__(self, connect, paths=("/",), body=b"hello", mortal=False):
+        super().__init__(daemon=True)
+        self.connect, self.paths, self.body, self.mortal = connect, itertools.cycle(paths), body, mortal
+        self.wrong, self.answers, self.connections, self.cut = [], 0, 0, 0
+        self.ending = threading.Event()
+        self.start()
+
+    def run(self):
+        while not self.ending.is_set() and not self.wrong:
+            self.connections += 1
+            try:
+                with self.connect() as client:
+                    self.use(client)
+            except OSError as error:
+                self.broke_off(repr(error))
+            except Exception as error:
+                self.wrong.append(repr(error))
+
+    def broke_off(self, why):
+        if self.mortal:
+            self.cut += 1
+        else:
+            self.wrong.append(why)
+
+    def use(self, client):
+        active = set()
+        while True:
+            for stream in [stream for stream in active if client.streams[stream].over]:
+                self.judge(client.streams.pop(stream))
+                active.discard(stream)
+            leaving = self.ending.is_set() or client.goaways
+            while not leaving and not client.closed and len(active) < AT_ONCE:
+                active.add(client.start("GET", next(self.paths)))
+            if client.goaways:
+                active = {stream for stream in active if stream <= client.goaways[-1][0]}
+            if client.closed and active:
+                self.broke_off(f"streams {active} were cut, GOAWAY {client.goaways}")
+            if client.closed or leaving and not active:
+                return
+            client.read()
+
+    def judge(self, exchange):
+        self.answers += 1
+        if exchange.status != 200 or exchange.body != self.body or not exchange.ended:
+            self.wrong.append(repr(exchange))
+
+    def finish(self):
+        self.ending.set()
+        self.join(PATIENCE + 10)
+        if self.is_alive():
+            self.wrong.append("it doesn't end")
+        return self.wrong

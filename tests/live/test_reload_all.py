@@ -1,68 +1,17 @@
 """Reloads under everything that is long: wrk over TLS, clients of HTTP/2 that honour GOAWAY, WebSockets in cleartext, which move,
 and over TLS, which stay where they are. Nothing is cut, nothing refused."""
 import select
-import threading
 
 from certificates import Authority, TlsClient
 from gatehouse import Case, Load, free_port, limit, wait_until
-from h2peer import H2Client
+from h2peer import H2Client, Polite
 from tunnels import WebSocket, echo
 
 APIS = """{ name = "a"; routes = ( { match = { path = "/socket"; }; websocket = true; proxy = "sockets"; },
     { match = { prefix = "/"; }; proxy = "origin"; } ); }"""
 SOCKETS = 200
-STREAMS = 10  # of each client of HTTP/2 at a time
 PERIOD = 1    # seconds between two reloads
 SECONDS = 8
-
-
-class Polite(threading.Thread):
-    """A client of HTTP/2 that keeps so many streams going, opens none on a connection that has said GOAWAY, and asks again
-    on a new one for those beyond the last stream of it. What must not happen is in `wrong`."""
-
-    def __init__(self, connect):
-        super().__init__(daemon=True)
-        self.connect, self.wrong, self.answers, self.connections = connect, [], 0, 0
-        self.ending = threading.Event()
-        self.start()
-
-    def run(self):
-        try:
-            while not self.ending.is_set():
-                self.connections += 1
-                with self.connect() as client:
-                    self.use(client)
-        except Exception as error:
-            self.wrong.append(repr(error))
-
-    def use(self, client):
-        active = set()
-        while True:
-            for stream in [stream for stream in active if client.streams[stream].over]:
-                self.judge(client.streams.pop(stream))
-                active.discard(stream)
-            leaving = self.ending.is_set() or client.goaways
-            while not leaving and not client.closed and len(active) < STREAMS:
-                active.add(client.start("GET", "/"))
-            if client.goaways:
-                active = {stream for stream in active if stream <= client.goaways[-1][0]}
-            if client.closed and active:
-                self.wrong.append(f"streams {active} were cut, GOAWAY {client.goaways}")
-            if client.closed or leaving and not active:
-                return
-            client.read()
-
-    def judge(self, exchange):
-        self.answers += 1
-        if exchange.status != 200 or exchange.body != b"hello" or not exchange.ended:
-            self.wrong.append(repr(exchange))
-
-    def finish(self):
-        self.ending.set()
-        self.join(30)
-        if self.is_alive():
-            self.wrong.append("it doesn't end")
-        return self.wrong
 
 
 class ReloadAll(Case):
