@@ -246,6 +246,9 @@ static void upstream_check(struct conf_loader *loader, void *structure)
         upstream->keepalive.idle = 0; /* one client's connection is never another's */
     check_tls(loader, upstream);
     check_protocol(loader, upstream);
+    if (upstream->health && upstream->health->grpc && upstream->protocol == UPSTREAM_HTTP1)
+        conf_error(loader, upstream->origin, "health.grpc",
+                   "asks by gRPC, which wants HTTP/2 (write protocol = \"h2c\", or \"h2\" and tls)");
     check_twice(loader, upstream);
 }
 

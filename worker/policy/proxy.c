@@ -146,6 +146,22 @@ static const struct section section = {.name = "proxy",
                                        .shorthand = "upstream",
                                        .check = proxy_check};
 
+/* The index of an upstream, or 0, as there is an error then and nothing is served. */
+static unsigned compile_target(struct compiler *compiler, const char *setting, const char *name)
+{
+    int upstream = compile_upstream(compiler, setting, name);
+    if (upstream < 0)
+        return 0;
+    const struct upstream_settings *settings = compiler->settings->upstreams.items[upstream];
+    if (compile_beside(compiler, "grpc") && settings->protocol == UPSTREAM_HTTP1)
+        compile_error(
+            compiler, setting,
+            "upstream %s speaks HTTP/1.1, and gRPC wants HTTP/2 (write protocol = \"h2c\" there, or "
+            "\"h2\" and tls; or grpc = false here)",
+            name);
+    return (unsigned)upstream;
+}
+
 static const struct split *compile_split(struct compiler *compiler, const struct conf_list *list,
                                          struct str by)
 {
@@ -157,9 +173,8 @@ static const struct split *compile_split(struct compiler *compiler, const struct
         const struct variant_settings *settings = list->items[i];
         struct variant *variant = &split->variants[i];
         compiler->origin = settings->origin;
-        int upstream = compile_upstream(compiler, "split", settings->upstream);
         variant->name = str_of(settings->upstream);
-        variant->upstream = upstream < 0 ? 0 : (unsigned)upstream;
+        variant->upstream = compile_target(compiler, "split", settings->upstream);
         variant->weight = (uint64_t)settings->weight;
     }
     compiler->origin = origin;
@@ -186,8 +201,8 @@ static const void *compile(struct compiler *compiler, const void *conf)
 {
     const struct proxy_settings *settings = conf;
     struct proxy *proxy = arena_zalloc(compiler->arena, sizeof *proxy);
-    int upstream = settings->upstream ? compile_upstream(compiler, "upstream", settings->upstream) : -1;
-    proxy->upstream = upstream < 0 ? 0 : (unsigned)upstream;
+    if (settings->upstream)
+        proxy->upstream = compile_target(compiler, "upstream", settings->upstream);
     proxy->forward = forward_compile(compiler, settings->path, settings->host, settings->strip_prefix);
     if (settings->sticky)
         compile_sticky(compiler, settings->sticky, proxy);
