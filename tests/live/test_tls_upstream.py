@@ -344,3 +344,49 @@ class Configuration(Upstream):
         done = gateway.run("check")
         self.assertEqual(done.status, 0, done)
         self.assertRegex(done.err, "warning: upstreams.origin.tls.cert: .*me")
+
+
+class Protocols(Upstream):
+    """protocol = "auto" (ALPN) with nginx; see test_protocol_auto too."""
+
+    def http2_nginx(self):
+        port = free_port()
+        self.run_nginx(port, f"""events {{ }} http {{ {NGINX_HTTP}
+            server {{ listen 127.0.0.1:{port} ssl http2; ssl_certificate {self.leaf.path};
+                ssl_certificate_key {self.leaf.key_path};
+                location / {{ return 200 "$server_protocol $connection"; }} }} }}""", "http2")
+        return f"127.0.0.1:{port}"
+
+    def test_each_chooses(self):
+        one = self.secure(lambda request, sock: answer(b"HTTP/1.1"))
+        gateway = self.serve([one.text, self.http2_nginx()], more='protocol = "auto";')
+        seen = [gateway.get("/").body.split()[0] for _ in range(8)]
+        self.assertEqual(sorted(set(seen)), [b"HTTP/1.1", b"HTTP/2.0"])
+        self.assertEqual(seen.count(b"HTTP/1.1"), 4)
+        self.assertLessEqual(len(one.seen), 2)  # whose connection is kept, once its choice is known
+
+    def test_connections_are_shared(self):
+        gateway = self.serve([self.http2_nginx()], more='protocol = "auto";')
+        first = gateway.get("/").body
+        self.assertEqual([gateway.get("/").body for _ in range(5)], [first] * 5)
+
+    def test_many_at_once(self):
+        gateway = self.serve([self.http2_nginx()], more='protocol = "auto";')
+        answers = []
+
+        def ask():
+            with gateway.client() as client:
+                for _ in range(20):
+                    answers.append(client.request("GET", "/").body.split()[0])
+
+        threads = [threading.Thread(target=ask) for _ in range(16)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        self.assertEqual(answers, [b"HTTP/2.0"] * 320)
+
+    def test_probes(self):
+        gateway = self.serve([self.http2_nginx()], more='protocol = "auto"; health = { path = "/"; interval = "100ms"; };')
+        wait_until(lambda: gateway.status()["stats"]["probes"] > 2, "good probes")
+        self.assertEqual(gateway.status()["stats"]["probes_failed"], 0)
