@@ -10,6 +10,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "worker/net/tls_wiping.h"
+
 enum { FILE_BYTES = 8 << 20 }; /* of a bundle of many authorities, or a long list of what was revoked */
 
 /* What a file held, with a NUL behind. */
@@ -263,7 +265,9 @@ EVP_PKEY *tls_files_key(const char *where, struct setting setting, struct errors
     if (!key_text(where, setting, errors, &content, &name))
         return NULL;
     BIO *in = open_memory(&content);
+    tls_wiping(true);
     EVP_PKEY *key = PEM_read_bio_PrivateKey(in, NULL, no_passphrase, &asked);
+    tls_wiping(false);
     if (!key && asked)
         report(setting, errors,
                "the key in %s is encrypted, and nobody can be asked for its passphrase (write it without: "
