@@ -120,10 +120,10 @@ static const struct row http2_rows[] = {
               "forgiven each second; then it is cut off; 0: no limit"),
     HTTP2(ROW_NUMBER, max_overhead, .fallback = "10000", .min = 0, .max = 100000000,
           .help = "points for frames that carry neither a request nor data (SETTINGS 100, empty frames 50, "
-                  "PING 20, "
-                  "PRIORITY and unknown ones 10, WINDOW_UPDATE 4, tiny DATA 1), less 8 for each that does; a "
-                  "tenth is "
-                  "forgiven each second; a client with more is cut off; 0: no limit"),
+                  "PRIORITY and "
+                  "unknown ones 10, PING and WINDOW_UPDATE 4, tiny DATA 1), less 16 for each that does; a "
+                  "tenth is forgiven "
+                  "each second; a client with more is cut off; 0: no limit"),
     ROW_END,
 };
 

@@ -1,6 +1,7 @@
 """HTTP/2 from clients (RFC 9113), in cleartext and over TLS, each rule named by its section; abuse is in test_http2_abuse.py,
 leaving in test_http2_drain.py."""
 import select
+import socket
 import subprocess
 import threading
 
@@ -373,6 +374,16 @@ class Http2(Pair):
                               timeout=20, check=False)
         self.assertEqual(said.stdout, b"pong 2")
         del gateway
+
+    def test_behind_a_header_of_the_proxy_protocol(self):
+        port = free_port()
+        _, origin = self.pair(apis=RESPOND,
+                              listeners=f'{{ name = "main"; listen = "127.0.0.1:{port}"; proxy_protocol = "on"; }}')
+        sock = socket.create_connection(("127.0.0.1", port), 20)
+        sock.sendall(b"PROXY TCP4 192.0.2.7 192.0.2.8 1234 80\r\n")
+        with H2Client(sock=sock) as client:
+            self.assertEqual(client.request("GET", "/").status, 200)
+        self.assertEqual(origin.requests[0].all("X-Forwarded-For"), ["192.0.2.7"])
 
     def test_the_tools_of_nghttp2(self):
         gateway, origin = self.pair(lambda request, _: answer(request.body), apis=RESPOND)

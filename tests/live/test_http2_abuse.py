@@ -204,3 +204,21 @@ class Http2Abuse(Pair):
         with H2Client(gateway.port) as client:
             self.assertEqual(client.request("GET", "/ping").body, b"pong")
         self.assertEqual(len(gateway.processes("worker")), 1)
+
+    def test_work_is_no_abuse(self):
+        """A stream of small messages, each answered by PING and two WINDOW_UPDATE, as clients of gRPC do; and small ones sent."""
+        def serve(sock):
+            sock.recv(65536)
+            sock.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+            sock.settimeout(20)
+            while data := sock.recv(65536):
+                sock.sendall(b"%x\r\n" % len(data) + data + b"\r\n")
+        gateway = self.proxy(self.raw(serve).text, apis=RESPOND, extra="client = { http2 = { max_overhead = 300; }; };")
+        with H2Client(gateway.port) as client:
+            stream = client.start("POST", "/", end=False)
+            client.pump(lambda: client.streams[stream].status)
+            for i in range(300):
+                had = len(client.streams[stream].body)
+                client.data(stream, b"hello%03d" % i)
+                self.assertTrue(client.pump(lambda: len(client.streams[stream].body) > had), client.goaways)
+                self.assertTrue(client.ping())

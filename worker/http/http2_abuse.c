@@ -2,8 +2,9 @@
 #include "worker/http/http2_abuse.h"
 
 enum {
-    TINY_BYTES = 16,        /* DATA below it is mostly frame */
-    EARNED = 8,             /* points that a frame of a request, or of data, earns back */
+    TINY_BYTES = 5, /* DATA below it is nobody's message: gRPC's smallest is of 5 bytes */
+    EARNED = 16, /* points that a frame of a request, or of data, earns back: clients of gRPC answer each DATA
+                               frame by PING and two WINDOW_UPDATE, to find out how fast the connection is */
     CONTINUATIONS_MAX = 16, /* of 16 KiB each, where max_head is 60 KiB at most */
     FORGIVEN_A_SECOND = 10, /* a tenth of the budget */
 };

@@ -7,9 +7,9 @@
 #include "shared/base/log.h"
 #include "worker/http/http2_stream.h"
 
-enum {
-    ACKS_MAX = 256, /* of SETTINGS and PING that may wait for a peer that doesn't read */
-};
+/* SETTINGS and PING whose answers may wait: more than one reading brings. The sides have bounds of their own, told by GOAWAY and
+ * not by an error. */
+enum { ACKS_MAX = 8192 };
 
 /* --- the library's memory: recycled, but for one thing ---
  *
