@@ -1,6 +1,8 @@
 """Certificates of clients: who is let in, what is told of them, and that no session and no connection is a way around."""
 import json
+import os
 import ssl
+import subprocess
 
 from certificates import Authority, TlsClient
 from gatehouse import Case, Gateway, free_port
@@ -174,6 +176,16 @@ class NamesOfTheirOwn(ClientCertificates):
         with self.tls(self.alice).open(gateway.port, "closed.example") as client:
             self.problem(client.request("GET", "/", host="open.example"), 421)
             self.assertEqual(client.request("GET", "/", host="closed.example").status, 200)
+
+    def test_streams_of_one_connection(self):
+        """HTTP/2 clients like to ask for several names on one connection."""
+        gateway = self.serve(certificates=self.certificates)
+        for host, status in (("open.example", b"2 200"), ("closed.example", b"2 421")):
+            said = subprocess.run(["curl", "-sS", "-o", os.devnull, "-w", "%{http_version} %{http_code}", "--cacert",
+                                   self.authority.path, "--resolve", f"open.example:{gateway.port}:127.0.0.1", "-H",
+                                   f"Host: {host}", f"https://open.example:{gateway.port}/"],
+                                  stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=20, check=False)
+            self.assertEqual(said.stdout, status)
 
     def test_a_session_of_another_name_is_no_way_in(self):
         gateway = self.serve(certificates=self.certificates, workers=1)
