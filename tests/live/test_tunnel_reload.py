@@ -219,6 +219,26 @@ class Moved(Reload):
         client.sock.shutdown(socket.SHUT_WR)
         wait_until(lambda: back == [b"after all"], "the origin hears it")
 
+    def test_other_kinds_of_addresses(self):
+        """An endpoint that is a UNIX socket, and one that is a name."""
+        path = os.path.join(self.folder, "origin.sock")
+        origin = self.origin(echo, path)
+        os.chmod(path, 0o777)
+        gateway = self.through(origin)
+        websocket = self.websocket(gateway)
+        self.move(gateway)
+        websocket.echo(b"moved")
+        self.assertEqual(gateway.status()["stats"]["taken_over"], 1)
+        websocket.close()
+
+        origin = self.origin(echo)
+        settings = self.settings(origin)
+        settings["upstreams"] = f'origin = {{ endpoints = ( "localhost:{origin.port}" ); }};'
+        self.move(gateway, **settings)
+        websocket = self.websocket(gateway)
+        self.move(gateway)
+        websocket.echo(b"moved")
+
     def test_silence_is_counted_on(self):
         gateway = self.through(self.origin(echo), websocket='{ idle_timeout = "2s"; }')
         websocket = self.websocket(gateway)

@@ -155,6 +155,40 @@ static void test_refused(void **state)
     REFUSED(431, false, BASIC, "a=1", "b=1", "c=1", "d=1", "e=1", "f=1", "g=1", "h=1", "i=1", "j=1", "k=1");
 }
 
+/* Extended CONNECT (RFC 8441) is what Upgrade is to HTTP/1. */
+static void test_connect(void **state)
+{
+    struct request_head head;
+    struct http2_head reading;
+    (void)state;
+    assert_true(read_head((const char *const[]){":method=CONNECT", ":protocol=websocket", ":scheme=http",
+                                                ":authority=a", ":path=/chat?x", NULL},
+                          false, &head, &reading));
+    assert_int_equal(head.method, METHOD_GET);
+    assert_str(head.method_text, "GET");
+    assert_str(head.upgrade, "websocket");
+    assert_str(head.path, "/chat");
+    assert_int_equal(head.body, BODY_NONE);
+    static const struct {
+        const char *fields[7];
+        bool last;
+        unsigned status;
+    } bad[] = {
+        {{":method=CONNECT", ":protocol=websocket", ":scheme=http", ":authority=a", ":path=/"}, true, 400},
+        {{":method=CONNECT", ":protocol=websocket", ":scheme=http", ":authority=a", ":path=/",
+          "content-length=0"},
+         false,
+         400},
+        {{":method=CONNECT", ":protocol=web socket", ":scheme=http", ":authority=a", ":path=/"}, false, 400},
+        {{":method=CONNECT", ":protocol=websocket", ":scheme=http", ":authority=a"}, false, 400},
+        {{":method=CONNECT", ":protocol=websocket", ":authority=a", ":path=/"}, false, 400},
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        assert_false(read_head(bad[i].fields, bad[i].last, &head, &reading));
+        assert_int_equal(reading.status, bad[i].status);
+    }
+}
+
 static void test_too_large(void **state)
 {
     struct request_head head;
@@ -249,6 +283,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_bodies, setup, teardown),
         cmocka_unit_test_setup_teardown(test_malformed, setup, teardown),
         cmocka_unit_test_setup_teardown(test_refused, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_connect, setup, teardown),
         cmocka_unit_test_setup_teardown(test_too_large, setup, teardown),
         cmocka_unit_test_setup_teardown(test_trailers, setup, teardown),
         cmocka_unit_test(test_overhead),

@@ -58,6 +58,14 @@ void tunnel_read_position(struct tunnel_parcel *parcel, struct str text)
     parcel->up = checked(positions.up);
 }
 
+/* Where the connection goes: the place of a name may have another address by now. */
+static void read_peer(int fd, struct address *peer)
+{
+    peer->length = sizeof peer->un;
+    if (getpeername(fd, &peer->any, &peer->length) < 0)
+        peer->length = 0; /* it is gone: nobody has such an endpoint, and it stays */
+}
+
 void tunnel_suspend(struct tunnel *tunnel, struct tunnel_parcel *parcel, char *room)
 {
     const struct request *request = tunnel->request;
@@ -74,7 +82,6 @@ void tunnel_suspend(struct tunnel *tunnel, struct tunnel_parcel *parcel, char *r
                   .upstream_ns = request->upstream_ns,
                   .tries = request->tries},
         .cluster = str_of(call->cluster->settings->name),
-        .endpoint = *call->endpoint->address,
         .bytes_in = exchange->bytes_in,
         .bytes_out = exchange->ops->sent(exchange),
         .silent_ms = loop->now_ms - tunnel->moved_ms,
@@ -84,6 +91,7 @@ void tunnel_suspend(struct tunnel *tunnel, struct tunnel_parcel *parcel, char *r
     timer_clear(&request->worker->loop.timers, &tunnel->idle);
     http1_tunnel_suspend(exchange, &parcel->connection, &parcel->client, &parcel->head, &room);
     http1_client_tunnel_suspend(call->client, &parcel->upstream, &room);
+    read_peer(parcel->upstream.fd, &parcel->endpoint);
     list_remove(&tunnel->link);
 }
 
