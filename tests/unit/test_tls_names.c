@@ -73,12 +73,30 @@ static void test_spelling(void **state)
     assert_null(tls_names_find(&names, STR("a.example")));
 }
 
+static void test_asked(void **state)
+{
+    (void)state;
+    static const unsigned char good[] = "\0\x0c\0\0\x09"
+                                        "a.example";
+    unsigned char other[sizeof good];
+    size_t length = sizeof good - 1;
+    assert_str(tls_names_asked(good, length), "a.example");
+    for (size_t cut = 0; cut < length; cut++)
+        assert_int_equal(tls_names_asked(good, cut).length, 0);
+    for (unsigned at = 0; at < 5; at++) { /* lengths, and the kind of name */
+        memcpy(other, good, sizeof good);
+        other[at] ^= 0x10;
+        assert_int_equal(tls_names_asked(other, length).length, 0);
+    }
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_side_by_side, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_wildcard, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_spelling, set_up, tear_down),
+        cmocka_unit_test(test_asked),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

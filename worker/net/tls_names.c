@@ -69,3 +69,14 @@ struct tls_name *tls_names_find(const struct tls_names *names, struct str host)
     lower[label - 1] = '*';
     return find(names, (struct str){lower + label - 1, host.length - label + 1});
 }
+
+struct str tls_names_asked(const unsigned char *extension, size_t length)
+{
+    enum { HEADER = 5, HOST_NAME = 0 };
+    if (length < HEADER || extension[2] != HOST_NAME)
+        return STR("");
+    size_t list = (size_t)extension[0] << 8 | extension[1], name = (size_t)extension[3] << 8 | extension[4];
+    if (list != length - 2 || name > length - HEADER)
+        return STR("");
+    return (struct str){(const char *)extension + HEADER, name};
+}

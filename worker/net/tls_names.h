@@ -30,6 +30,10 @@ struct tls_names {
 /* From claims in the order of the configuration: of two with the same name and kind of key the first wins. Reorders them. */
 struct tls_names tls_names_new(struct tls_claim *claims, unsigned count, struct arena *arena);
 
+/* The host name of a server_name extension (RFC 6066, section 3), within its bytes; empty: there is none, or it is malformed,
+ * which the library refuses. */
+struct str tls_names_asked(const unsigned char *extension, size_t length);
+
 /* NULL: nobody has it. `host` in any case, with or without the root's dot; whatever bytes. */
 struct tls_name *tls_names_find(const struct tls_names *names, struct str host);
 

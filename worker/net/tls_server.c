@@ -113,18 +113,6 @@ static struct tls_context *context_of(const SSL *ssl)
     return SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
 }
 
-/* The host name of a server_name extension (RFC 6066, section 3); what is malformed, the library refuses later. */
-static struct str asked(const unsigned char *data, size_t length)
-{
-    enum { HEADER = 5, HOST_NAME = 0 };
-    if (length < HEADER || data[2] != HOST_NAME)
-        return STR("");
-    size_t list = (size_t)data[0] << 8 | data[1], name = (size_t)data[3] << 8 | data[4];
-    if (list != length - 2 || name > length - HEADER)
-        return STR("");
-    return (struct str){(const char *)data + HEADER, name};
-}
-
 static struct tls_context *context_for(const struct tls_server *server, struct str host)
 {
     const struct tls_name *name = tls_names_find(&server->names, host);
@@ -141,7 +129,7 @@ static int on_hello(SSL *ssl, int *alert, void *object)
     (void)alert;
     if (SSL_client_hello_get0_ext(ssl, TLSEXT_TYPE_server_name, &data, &length) != 1)
         return SSL_CLIENT_HELLO_SUCCESS;
-    const struct tls_context *context = context_for(server, asked(data, length));
+    const struct tls_context *context = context_for(server, tls_names_asked(data, length));
     if (context->ssl != SSL_get_SSL_CTX(ssl)) {
         SSL_set_SSL_CTX(ssl, context->ssl);
         tls_clients_switch(ssl, context->ssl);
