@@ -24,15 +24,16 @@ static void print_processes(const json_t *processes)
 {
     size_t i;
     json_t *process;
-    printf("\n%-8s %6s %8s  %-9s %10s %11s %9s  %-20s %9s\n", "ROLE", "NUMBER", "PID", "STATE", "GENERATION",
-           "CONNECTIONS", "REQUESTS", "STARTED", "HEARTBEAT");
+    printf("\n%-8s %6s %8s  %-9s %10s %11s %9s %8s  %-20s %9s\n", "ROLE", "NUMBER", "PID", "STATE",
+           "GENERATION", "CONNECTIONS", "REQUESTS", "TUNNELS", "STARTED", "HEARTBEAT");
     json_array_foreach(processes, i, process)
     {
         printf("%-8s %6" JSON_INTEGER_FORMAT " %8" JSON_INTEGER_FORMAT "  %-9s %10" JSON_INTEGER_FORMAT
-               " %11" JSON_INTEGER_FORMAT " %9" JSON_INTEGER_FORMAT "  %-.19s %6" JSON_INTEGER_FORMAT " ms\n",
+               " %11" JSON_INTEGER_FORMAT " %9" JSON_INTEGER_FORMAT " %8" JSON_INTEGER_FORMAT
+               "  %-.19s %6" JSON_INTEGER_FORMAT " ms\n",
                text_of(process, "role"), number_of(process, "number"), number_of(process, "pid"),
                text_of(process, "state"), number_of(process, "generation"), number_of(process, "connections"),
-               number_of(process, "requests"), text_of(process, "started"),
+               number_of(process, "requests"), number_of(process, "tunnels"), text_of(process, "started"),
                number_of(process, "heartbeat_age_ms"));
     }
 }
