@@ -164,7 +164,7 @@ class Moved(Reload):
         heard = []
 
         def talk(sock):
-            go.wait(20)
+            go.wait()  # for as long as it takes: what moves only when it is let go is held up for ever here
             heard.append(receive_all(sock))
 
         gateway = self.through(self.origin(upgraded(talk)))

@@ -35,7 +35,7 @@ enum handoff_verdict {
 
 enum {
     HANDOFF_BATCH_MAX = 128,   /* descriptors, of which a tunnel has two; the kernel passes 253 at most */
-    HANDOFF_HELD_MAX = 65536,  /* unread bytes of a connection; of a tunnel, all that moves with it */
+    HANDOFF_HELD_MAX = 81920,  /* unread bytes; of a tunnel all that moves: a full read and a head */
     HANDOFF_BYTES_MAX = 98304, /* of a message: well below the least that the kernel lets be queued */
 };
 
