@@ -63,7 +63,7 @@ static const struct row timeout_rows[] = {
             .help = "the whole exchange, tries included; 0: no limit"),
     TIMEOUT(ROW_DURATION, events, .fallback = "1h", .min = 0, .max = 24 * HOUR,
             .help = "between two pieces of a text/event-stream answer, for which neither idle nor total "
-                    "hold; 0: no limit"),
+                    "hold, or of the answer to a gRPC call, for which idle doesn't; 0: no limit"),
     ROW_END,
 };
 

@@ -86,6 +86,16 @@ class Calls(GrpcCase):
             self.assertEqual(stream.ask(b"%d" % i), b"%d" % i)
         self.assertEqual(stream.finish(), ([], Code.OK))
 
+    def test_silence(self):
+        server = self.server()
+        gateway = self.start(server, upstream='timeout = { idle = "500ms"; };',
+                             extra='client = { body_timeout = "500ms"; least_rate = "1M"; least_rate_window = "500ms"; };')
+        stream = Stream(self.client(gateway))
+        for _ in range(2):
+            self.assertEqual(stream.ask(b"a"), b"a")
+            self.assertFalse(server.calls[0].over.wait(1.5))
+        self.assertEqual(stream.finish(), ([], Code.OK))
+
     def test_metadata(self):
         binary = bytes(range(256))
 
@@ -153,7 +163,7 @@ class Calls(GrpcCase):
         server = self.server()
         gateway = self.start(server)
         client = self.client(gateway)
-        streams = [Stream(client) for _ in range(20)]
+        streams = [Stream(client) for _ in range(50)]
         for stream in streams:
             self.assertEqual(stream.ask(b"before"), b"before")
         for i in range(3):

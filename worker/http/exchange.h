@@ -91,7 +91,8 @@ struct exchange {
     unsigned refusal;      /* a status, or 0 */
     bool body_done;        /* the request's body was read to its end */
     bool response_started; /* respond() was called */
-    bool orderly;          /* of a tunnel: abort() closes it as if it had come to its end */
+    bool unhurried; /* HTTP/2: its body may come as slowly as it likes; who set it has time-outs of its own */
+    bool orderly;   /* of a tunnel: abort() closes it as if it had come to its end */
     const char *refusal_detail;
     const char *gone; /* for logs: a word */
     const struct address *peer;

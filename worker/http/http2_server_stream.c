@@ -76,7 +76,8 @@ void http2_exchange_set_timer(struct http2_exchange *exchange)
     if (stream->blocked && exchange->pace_out) {
         struct pace_rules rules = rules_of(exchange);
         timer_set(timers, &exchange->timer, now + pace_next(exchange->pace_out, &rules, now));
-    } else if (stream->reading && !exchange->exchange.body_done && !exchange->body_failed) {
+    } else if (stream->reading && !exchange->exchange.body_done && !exchange->body_failed &&
+               !exchange->exchange.unhurried) {
         timer_set(timers, &exchange->timer, now + exchange->server->service->body_timeout);
     } else {
         timer_pause(&exchange->timer);
@@ -123,7 +124,7 @@ static bool body_slow(struct http2_exchange *exchange)
 {
     uint64_t now = loop_of(exchange)->now_ms, bytes = exchange->exchange.bytes_in;
     struct pace_rules rules = rules_of(exchange);
-    if (!rules.rate)
+    if (!rules.rate || exchange->exchange.unhurried)
         return false;
     if (!exchange->pace_in)
         exchange->pace_in = arena_zalloc(exchange->exchange.arena, sizeof *exchange->pace_in);

@@ -65,6 +65,7 @@ static enum verdict on_request(struct request *request, const void *conf)
     if (form != GRPC_PLAIN && settings->web)
         grpc_web_begin(request, call, form);
     request->grpc = call;
+    request->exchange->unhurried = form == GRPC_PLAIN; /* a stream of messages may be silent */
     if (!timeout_of(request, settings, &any, &timeout))
         return request_fail(
             request, PROBLEM_BAD_REQUEST,

@@ -518,12 +518,12 @@ static bool is_event_stream(const struct response_head *head)
            (value.length == type.length || value.data[type.length] == ';' || value.data[type.length] == ' ');
 }
 
-/* It is no failure of the endpoint that nothing happens; the caller's own deadline holds all the same. */
+/* It is no failure of the endpoint that nothing happens, nor that a stream of gRPC has no message for a while; the caller's own deadline holds all the same. */
 static void await_events(struct call *call)
 {
     struct call *told = call->primary ? call->primary : call;
     uint64_t silence = (uint64_t)call->cluster->settings->timeout.events;
-    if (!told->callers)
+    if (!told->callers && !call->grpc)
         timer_clear(timers_of(told), &told->total);
     client_patience(call->client, silence, silence);
 }
@@ -543,7 +543,7 @@ static void on_head(void *owner, struct response_head *head, bool last)
         hedge_won(call);
     if (last)
         finish(call);
-    else if (head->body == BODY_STREAM && is_event_stream(head))
+    else if (call->unjudged || (head->body == BODY_STREAM && is_event_stream(head)))
         await_events(call);
     call->events->on_head(call->owner, head, last);
 }
