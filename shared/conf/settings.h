@@ -214,6 +214,7 @@ struct pool_settings {
     int64_t requests;     /* that a connection carries at most; 0: no limit */
     int64_t max_age;      /* of a connection that is kept; 0: no limit */
     int64_t streams;      /* of HTTP/2: at a time on a connection */
+    int64_t window;       /* of HTTP/2: bytes of an answer that come unasked */
 };
 
 struct queue_settings {

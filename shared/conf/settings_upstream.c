@@ -81,8 +81,13 @@ static const struct row pool_rows[] = {
          .help = "requests that a connection carries before it is closed; 0: no limit"),
     POOL(ROW_DURATION, max_age, .fallback = "0", .min = 0, .max = 365ll * 24 * HOUR,
          .help = "a connection this old is closed when its request is answered; 0: no limit"),
-    POOL(ROW_NUMBER, streams, .fallback = "100", .min = 1, .max = 65536,
-         .help = "with HTTP/2: requests at a time on a connection; the endpoint may want fewer"),
+    POOL(
+        ROW_NUMBER, streams, .fallback = "100", .min = 1, .max = 65536,
+        .help =
+            "with HTTP/2: requests at a time on a connection, or fewer if the endpoint wants fewer; when all "
+            "are full another one is opened"),
+    POOL(ROW_SIZE, window, .fallback = "128K", .min = 65535, .max = 16 * 1048576,
+         .help = "with HTTP/2: bytes of an answer's body that may come before its client has taken any"),
     ROW_END,
 };
 
@@ -279,8 +284,8 @@ static const struct row upstream_rows[] = {
              .help = "connections that are kept for the next request"),
     UPSTREAM(ROW_NUMBER, max_connections, .fallback = "0", .min = 0, .max = 1 << 20,
              .help =
-                 "connections in use to an endpoint, of each worker (so many times `workers` in all); with "
-                 "HTTP/2: requests; 0: no limit"),
+                 "connections in use to an endpoint, of each worker (so many times `workers` in all); one of "
+                 "HTTP/2 carries as many requests at a time as it has streams; 0: no limit"),
     UPSTREAM(ROW_OPTIONAL, queue, .section = &queue_section,
              .help = "with max_connections: who waits while every endpoint has that many"),
     UPSTREAM(ROW_GROUP, retry, .section = &retry_section, .help = "what is tried again"),

@@ -166,6 +166,7 @@ struct client_connection {
     uint64_t opened_ms;
     uint64_t idle_ms;   /* since when it is idle */
     uint32_t exchanges; /* begun on it */
+    uint32_t most;      /* HTTP/2: exchanges at a time, as far as is known */
     uint32_t epoch;     /* the pool's: which of its addresses it goes to */
     bool idle;          /* the pool's: which of its lists it is in */
 };

@@ -11,9 +11,7 @@
 
 enum {
     EXCHANGES_MAX = 1 << 29, /* on a connection: streams have numbers below 2^31, every other one */
-    STREAM_WINDOW = 131072,  /* bytes of an answer that may come before its client has taken them */
-    CONNECTION_WINDOW =
-        16 << 20, /* of all: so that those that wait for their clients don't stop the others */
+    WINDOW_MAX = 1 << 30,    /* bytes, of all streams of a connection together */
 };
 
 static struct http2_client *client_of(struct connection *connection)
@@ -30,14 +28,17 @@ static struct http2_client *of_kept(struct client_connection *kept)
 
 static uint32_t streams_max(const struct http2_client *client)
 {
-    uint32_t theirs =
-        nghttp2_session_get_remote_settings(client->session.library, NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS);
-    return theirs < client->streams_max ? theirs : client->streams_max;
+    uint32_t theirs = client->rules.expected;
+    if (client->settled)
+        theirs = nghttp2_session_get_remote_settings(client->session.library,
+                                                     NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS);
+    return theirs < client->rules.streams ? theirs : client->rules.streams;
 }
 
 static enum http2_offer offer_of(const struct http2_client *client)
 {
-    if (client->leaving || client->connection.closed || client->kept.exchanges >= EXCHANGES_MAX)
+    if (client->leaving || client->doubted || client->connection.closed ||
+        client->kept.exchanges >= EXCHANGES_MAX)
         return HTTP2_OFFER_NONE;
     if (client->open == 0)
         return HTTP2_OFFER_IDLE;
@@ -48,8 +49,11 @@ void http2_client_offer(struct http2_client *client)
 {
     const struct client_pool_events *events = client->kept.pool_events;
     enum http2_offer offer = offer_of(client);
-    if (client->leaving && client->open == 0)
+    client->kept.most = streams_max(client);
+    if (client->leaving && client->open == 0) {
         http2_session_give_up(&client->session);
+        connection_timeout(&client->connection, client->connect_timeout); /* should it take nothing more */
+    }
     if (offer == client->offer)
         return;
     client->offer = offer;
@@ -57,7 +61,8 @@ void http2_client_offer(struct http2_client *client)
         events->on_idle(client->kept.pool, &client->kept);
         return;
     }
-    connection_no_timeout(&client->connection);
+    if (client->settled && client->open)
+        connection_no_timeout(&client->connection);
     if (offer == HTTP2_OFFER_SHARED && events->on_room)
         events->on_room(client->kept.pool, &client->kept);
     else if (offer == HTTP2_OFFER_NONE && events->on_full)
@@ -80,7 +85,8 @@ static void keep(struct client_connection *kept, uint64_t idle_timeout_ms)
 {
     struct connection *connection = &of_kept(kept)->connection;
     kept->idle_ms = connection->net->loop->now_ms;
-    connection_timeout(connection, idle_timeout_ms);
+    if (of_kept(kept)->settled) /* else it is still waited for */
+        connection_timeout(connection, idle_timeout_ms);
 }
 
 /* Politely, and not on the caller's stack: it may be the library's. */
@@ -96,18 +102,43 @@ static const struct client_connection_ops kept_ops = {.take = take, .keep = keep
 
 /* --- the end --- */
 
-/* Those in progress fail. First of all the pool learns, so that none of them comes back. */
+static struct http2_call *first_whole(const struct http2_client *client)
+{
+    LIST_EACH(link, &client->exchanges)
+    {
+        struct http2_call *call = CONTAINER_OF(link, struct http2_call, link);
+        if (call->stream.end_received && !call->stream.end_told)
+            return call;
+    }
+    return NULL;
+}
+
+/* Answers that came to their end are handed over, wanted yet or not: no more than their windows is held. */
+static void hand_over_whole(struct http2_client *client)
+{
+    for (struct http2_call *call; (call = first_whole(client));) {
+        call->stream.reading = true;
+        http2_stream_feed_held(&call->stream);
+    }
+}
+
+/* Those in progress fail. First of all the pool learns, so that none of them comes back. Of what is said in client->why each
+ * has a copy, as it may ask later. */
 static void close_client(struct http2_client *client, enum client_failure failure, const char *detail)
 {
     if (client->connection.closed)
         return;
     http2_client_leave(client);
     client->kept.pool_events->on_closed(client->kept.pool, &client->kept);
+    hand_over_whole(client);
     while (!list_empty(&client->exchanges)) {
         struct http2_call *call = CONTAINER_OF(client->exchanges.next, struct http2_call, link);
         enum client_failure why =
             failure == CLIENT_CLOSED && http2_call_unused(call) ? CLIENT_CLOSED_UNUSED : failure;
-        http2_call_fail(call, why, detail, NGHTTP2_CANCEL);
+        const char *text = detail != client->why ? detail
+                           : call->arena         ? arena_strdup(call->arena, detail)
+                                                 : "it violates HTTP/2";
+        http2_call_fail(call, why, text, NGHTTP2_CANCEL);
     }
     while (!list_empty(&client->streams))
         http2_call_free(CONTAINER_OF(client->streams.next, struct http2_call, link));
@@ -118,33 +149,16 @@ static void close_client(struct http2_client *client, enum client_failure failur
 static void on_over(struct http2_session *session, int error)
 {
     struct http2_client *client = http2_client_of(session);
-    const char *why = client->why[0] ? client->why
-                      : error        ? nghttp2_strerror(error)
-                                     : "its frames are not HTTP/2";
-    close_client(client, CLIENT_MALFORMED, why);
+    if (!client->settled)
+        close_client(client, CLIENT_CONNECT, "it doesn't speak HTTP/2");
+    else
+        close_client(client, CLIENT_MALFORMED,
+                     client->why[0] ? client->why
+                     : error        ? nghttp2_strerror(error)
+                                    : "its frames are not HTTP/2");
 }
 
 /* --- events of the connection --- */
-
-static size_t on_data(struct connection *connection, char *data, size_t length)
-{
-    struct http2_client *client = client_of(connection);
-    client->received += length;
-    http2_session_feed(&client->session, data, length);
-    return length;
-}
-
-static void on_eof(struct connection *connection)
-{
-    close_client(client_of(connection), CLIENT_CLOSED, "it closed the connection");
-}
-
-static void on_error(struct connection *connection, int error)
-{
-    struct http2_client *client = client_of(connection);
-    const char *why = connection_error(connection, error);
-    close_client(client, client->connected ? CLIENT_CLOSED : CLIENT_CONNECT, why);
-}
 
 static struct http2_call *first_unconnected(const struct http2_client *client)
 {
@@ -157,6 +171,57 @@ static struct http2_call *first_unconnected(const struct http2_client *client)
     return NULL;
 }
 
+/* Its first SETTINGS came: those who waited may send, as many as it takes; the others go elsewhere. Any of them may end, or end
+ * others; those that begin meanwhile are connected. */
+static void tell_settled(struct http2_client *client)
+{
+    uint32_t begun = 0, most = streams_max(client);
+    client->told = true;
+    connection_no_timeout(&client->connection);
+    if (client->open == 0 && !client->leaving)
+        client->kept.pool_events->on_idle(client->kept.pool, &client->kept);
+    for (struct http2_call *call; (call = first_unconnected(client));) {
+        call->client.connected = true;
+        if (client->leaving || begun++ >= most)
+            http2_call_fail(call, CLIENT_REFUSED, "it takes no more streams at a time", NGHTTP2_CANCEL);
+        else
+            call->client.events->on_connected(call->client.owner);
+    }
+}
+
+static size_t on_data(struct connection *connection, char *data, size_t length)
+{
+    struct http2_client *client = client_of(connection);
+    client->received += length;
+    if (client->doubted) {
+        client->doubted = false;
+        connection_no_timeout(connection);
+        http2_client_offer(client);
+    }
+    http2_session_feed(&client->session, data, length);
+    if (client->settled && !client->told)
+        tell_settled(client);
+    return length;
+}
+
+static void on_eof(struct connection *connection)
+{
+    struct http2_client *client = client_of(connection);
+    if (client->settled)
+        close_client(client, CLIENT_CLOSED, "it closed the connection before the answer was complete");
+    else
+        close_client(client, CLIENT_CONNECT,
+                     "it closed the connection before it had said anything in HTTP/2");
+}
+
+static void on_error(struct connection *connection, int error)
+{
+    struct http2_client *client = client_of(connection);
+    const char *why = connection_error(connection, error);
+    close_client(client, client->settled ? CLIENT_CLOSED : CLIENT_CONNECT, why);
+}
+
+/* How many streams it takes, and that it speaks HTTP/2 at all, its SETTINGS say: they are waited for. */
 static void on_connected(struct connection *connection)
 {
     struct http2_client *client = client_of(connection);
@@ -167,14 +232,8 @@ static void on_connected(struct connection *connection)
                      "it doesn't agree to speak HTTP/2 (ALPN)");
         return;
     }
-    connection_no_timeout(connection);
     client->connected = true;
     http2_session_settle_later(&client->session);
-    /* Any of them may end, or end others; those that begin meanwhile are connected. */
-    for (struct http2_call *call; !connection->closed && (call = first_unconnected(client));) {
-        call->client.connected = true;
-        call->client.events->on_connected(call->client.owner);
-    }
 }
 
 static void on_drained(struct connection *connection)
@@ -185,12 +244,27 @@ static void on_drained(struct connection *connection)
 static void on_timeout(struct connection *connection)
 {
     struct http2_client *client = client_of(connection);
-    if (!client->connected)
+    if (!client->settled)
         close_client(client, CLIENT_CONNECT_TIMEOUT,
                      connection->securing ? "its TLS handshake wasn't done within the connect time-out"
+                     : client->connected  ? "its SETTINGS didn't come within the connect time-out"
                                           : "no connection within the connect time-out");
+    else if (client->doubted)
+        close_client(client, CLIENT_TIMEOUT, "it answers neither the request nor a PING");
+    else if (client->leaving)
+        close_client(client, CLIENT_CLOSED, "it takes nothing more");
     else
         leave(&client->kept);
+}
+
+void http2_client_doubt(struct http2_client *client)
+{
+    if (client->doubted || client->leaving)
+        return;
+    client->doubted = true;
+    nghttp2_submit_ping(client->session.library, NGHTTP2_FLAG_NONE, NULL);
+    http2_client_offer(client);
+    connection_timeout(&client->connection, client->connect_timeout);
 }
 
 static const struct connection_events connection_events = {
@@ -212,17 +286,20 @@ static const struct http2_side side = {
 
 static void open_session(struct http2_client *client)
 {
-    static const nghttp2_settings_entry settings[] = {
+    const nghttp2_settings_entry settings[] = {
         {NGHTTP2_SETTINGS_ENABLE_PUSH, 0},
-        {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, STREAM_WINDOW},
+        {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, client->rules.window},
         {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, HTTP2_ANSWER_HEAD},
     };
+    /* So much that those that wait for their clients don't stop the others. */
+    uint64_t all = (uint64_t)client->rules.window * client->rules.streams;
     http2_session_open(&client->session, &client->connection, &side, settings,
-                       sizeof settings / sizeof *settings, CONNECTION_WINDOW);
+                       sizeof settings / sizeof *settings, all < WINDOW_MAX ? (uint32_t)all : WINDOW_MAX);
 }
 
-struct client *http2_client_open(const struct client_target *target, uint32_t streams, void *owner,
-                                 const struct client_events *events, const struct client_timeouts *timeouts)
+struct client *http2_client_open(const struct client_target *target, const struct http2_client_rules *rules,
+                                 void *owner, const struct client_events *events,
+                                 const struct client_timeouts *timeouts)
 {
     struct http2_client *client = malloc(sizeof *client);
     if (!client)
@@ -237,7 +314,8 @@ struct client *http2_client_open(const struct client_target *target, uint32_t st
     }
     client->secure = target->tls != NULL;
     client->older = target->older;
-    client->streams_max = streams;
+    client->rules = *rules;
+    client->connect_timeout = timeouts->connect;
     list_init(&client->exchanges);
     list_init(&client->streams);
     client->kept = (struct client_connection){

@@ -25,13 +25,17 @@ struct http2_client {
     struct list streams;   /* struct http2_call, those whose streams the library has still, without one */
     struct http2_call *incoming; /* whose fields are being read; NULL: nobody's */
     uint32_t open;               /* of `exchanges` */
-    uint32_t streams_max;        /* that are given at a time */
-    uint64_t received;           /* bytes */
+    struct http2_client_rules rules;
+    uint64_t received;        /* bytes */
+    uint64_t connect_timeout; /* ms */
     enum http2_offer offer;
     bool *older;    /* of the target */
     bool connected; /* its TLS too */
     bool secure;    /* by TLS */
-    bool settled;   /* its SETTINGS came */
+    bool settled;   /* its SETTINGS came, */
+    bool told;      /* and who waited for them knows */
+    bool doubted;   /* it was asked by PING whether it is there at all */
+    bool writing;   /* an owner sends: none is told of its end from within that */
     bool leaving;   /* no exchange is begun on it any more; it is closed when it has none */
     char why[96];   /* what the library found wrong, in words */
 };
@@ -54,9 +58,12 @@ struct http2_call {
     struct http2_head reading;
     struct response_head *head;
     struct fields *trailers; /* of the answer; NULL: none */
-    uint64_t received;       /* bytes of the answer's body */
+    struct fields
+        *sent_trailers; /* of the request, a copy: the library may want them when the owner is gone */
+    uint64_t received;  /* bytes of the answer's body */
     uint64_t sent_seen;
     uint64_t began_at; /* connection->received, when the request was sent */
+    uint32_t code;     /* that the stream was closed with */
     enum method method;
     enum http2_call_phase phase;
     uint8_t interims;
@@ -118,5 +125,8 @@ void http2_client_offer(struct http2_client *client);
 
 /* No exchange is begun on it any more. */
 void http2_client_leave(struct http2_client *client);
+
+/* An answer didn't come in time: whether the endpoint is there is asked, and meanwhile no exchange begun. */
+void http2_client_doubt(struct http2_client *client);
 
 #endif

@@ -51,6 +51,7 @@ void http2_call_free(struct http2_call *call)
     if (!call->closed && call->stream.id)
         nghttp2_session_set_stream_user_data(client->session.library, call->stream.id, NULL);
     list_remove(&call->link);
+    free(call->sent_trailers);
     loop_free_later(loop_of(call), call);
 }
 
@@ -91,6 +92,42 @@ bool http2_call_unused(const struct http2_call *call)
     return call->phase == HTTP2_CALL_REQUEST && call->reused && call->connection->received == call->began_at;
 }
 
+/* Why an endpoint ended a stream, by the code (RFC 9113, section 7). */
+static const char *reset_detail(uint32_t code)
+{
+    switch (code) {
+    case NGHTTP2_NO_ERROR:
+        return "it ended the stream without an answer (NO_ERROR)";
+    case NGHTTP2_CANCEL:
+        return "it reset the stream (CANCEL)";
+    case NGHTTP2_ENHANCE_YOUR_CALM:
+        return "it reset the stream (ENHANCE_YOUR_CALM)";
+    case NGHTTP2_PROTOCOL_ERROR:
+        return "it reset the stream (PROTOCOL_ERROR)";
+    case NGHTTP2_INTERNAL_ERROR:
+        return "it reset the stream (INTERNAL_ERROR)";
+    case NGHTTP2_HTTP_1_1_REQUIRED:
+        return "it wants HTTP/1.1 (HTTP_1_1_REQUIRED): say protocol = \"http/1.1\"";
+    case NGHTTP2_REFUSED_STREAM:
+        return "it refused the stream (REFUSED_STREAM)";
+    default:
+        return "it reset the stream";
+    }
+}
+
+/* By the library. What was never sent, as the endpoint went away, is as good as refused. A body that its owner doesn't want yet is
+ * there still. */
+static void was_closed(struct http2_call *call)
+{
+    const char *why = reset_detail(call->code);
+    bool unread = call->code == NGHTTP2_REFUSED_STREAM || call->stream.sent == 0;
+    if (call->tunnel)
+        http2_call_tunnel_closed(call, why);
+    else if (!call->stream.end_received)
+        http2_call_fail(call, unread && call->phase != HTTP2_CALL_BODY ? CLIENT_REFUSED : CLIENT_CLOSED, why,
+                        NGHTTP2_NO_ERROR);
+}
+
 /* --- time-outs --- */
 
 static void await(struct http2_call *call, uint64_t ms)
@@ -105,7 +142,7 @@ static void await(struct http2_call *call, uint64_t ms)
  * waited for. */
 static void set_timer(struct http2_call *call)
 {
-    if (!is_owned(call))
+    if (!is_owned(call) || (call->closed && !call->stream.end_received))
         return;
     bool awaits_owner = call->sending && !call->stream.blocked && call->phase != HTTP2_CALL_BODY;
     if (call->phase == HTTP2_CALL_NEW || !call->stream.reading || awaits_owner)
@@ -120,13 +157,16 @@ static void on_timeout(struct timer *timer)
 {
     struct http2_call *call = CONTAINER_OF(timer, struct http2_call, timer);
     struct http2_client *client = call->connection;
+    if (call->closed && !call->stream.end_received) {
+        was_closed(call);
+        return;
+    }
     if (call->stream.blocked && call->stream.sent != call->sent_seen) { /* slow, but not stalled */
         call->sent_seen = call->stream.sent;
         set_timer(call);
         return;
     }
-    if (client->received == call->began_at) /* nothing at all came: the connection may be dead */
-        http2_client_leave(client);
+    http2_client_doubt(client); /* it may be the whole connection that is dead */
     const char *why = call->stream.blocked ? "it takes no more of the request"
                       : call->phase == HTTP2_CALL_BODY
                           ? "no more of the answer's body within the idle time-out"
@@ -329,6 +369,7 @@ static int on_frame(nghttp2_session *library, const nghttp2_frame *frame, void *
         http2_client_offer(client); /* it may let less be open than before, or more */
         break;
     case NGHTTP2_GOAWAY:
+        stat_add(client->connection.net->stats, STAT_UPSTREAM_GOAWAYS, 1);
         http2_client_leave(client);
         break;
     default:
@@ -337,48 +378,22 @@ static int on_frame(nghttp2_session *library, const nghttp2_frame *frame, void *
     return 0;
 }
 
-/* Why an endpoint ended a stream, by the code (RFC 9113, section 7). */
-static const char *reset_detail(uint32_t code)
-{
-    switch (code) {
-    case NGHTTP2_NO_ERROR:
-        return "it ended the stream without an answer (NO_ERROR)";
-    case NGHTTP2_CANCEL:
-        return "it reset the stream (CANCEL)";
-    case NGHTTP2_ENHANCE_YOUR_CALM:
-        return "it reset the stream (ENHANCE_YOUR_CALM)";
-    case NGHTTP2_PROTOCOL_ERROR:
-        return "it reset the stream (PROTOCOL_ERROR)";
-    case NGHTTP2_INTERNAL_ERROR:
-        return "it reset the stream (INTERNAL_ERROR)";
-    case NGHTTP2_HTTP_1_1_REQUIRED:
-        return "it wants HTTP/1.1 (HTTP_1_1_REQUIRED): say protocol = \"http/1.1\"";
-    case NGHTTP2_REFUSED_STREAM:
-        return "it refused the stream (REFUSED_STREAM)";
-    default:
-        return "it reset the stream";
-    }
-}
-
 /* Both sides have ended it, one has reset it, or it was never opened. */
 static int on_stream_closed(nghttp2_session *library, int32_t id, uint32_t code, void *user_data)
 {
     struct http2_call *call = of_id(library, id);
-    (void)user_data;
+    const struct http2_client *client = http2_client_of(user_data);
     if (!call)
         return 0;
     call->closed = true;
-    if (!is_owned(call)) {
+    call->code = code;
+    if (!is_owned(call))
         http2_call_free(call);
-    } else if (call->tunnel) {
-        http2_call_tunnel_closed(call, reset_detail(code));
-    } else if (!call->stream.end_received) {
-        /* What was never sent, as the endpoint went away, is as good as refused. */
-        bool refused =
-            call->phase != HTTP2_CALL_BODY && (code == NGHTTP2_REFUSED_STREAM || call->stream.sent == 0);
-        http2_call_fail(call, refused ? CLIENT_REFUSED : CLIENT_CLOSED, reset_detail(code), NGHTTP2_NO_ERROR);
-    }
-    return 0; /* else its owner doesn't want its body yet */
+    else if (client->writing)
+        timer_set(&loop_of(call)->timers, &call->timer, loop_of(call)->now_ms);
+    else
+        was_closed(call);
+    return 0;
 }
 
 static int on_invalid(nghttp2_session *library, int code, const char *text, size_t length, void *user_data)
@@ -493,6 +508,7 @@ static void send_head(struct client *face, const struct buf *head, const struct 
     while (text.length > 2)
         count += add_line(cut_line(&text), order, list + count);
     client->kept.exchanges++;
+    stat_add(client->connection.net->stats, STAT_UPSTREAM_STREAMS, 1);
     call->method = order->method;
     call->arena = arena;
     call->sending = order->body;
@@ -515,16 +531,40 @@ static void send_head(struct client *face, const struct buf *head, const struct 
 
 static void set_trailers(struct client *face, const struct fields *trailers)
 {
-    of_face(face)->stream.trailers = trailers;
+    struct http2_call *call = of_face(face);
+    size_t size = sizeof *trailers + trailers->count * sizeof *trailers->items;
+    for (unsigned i = 0; i < trailers->count; i++)
+        size += trailers->items[i].name.length + trailers->items[i].value.length;
+    struct fields *copy = malloc(size);
+    if (!copy)
+        abort();
+    *copy = *trailers;
+    copy->items = (struct field *)(copy + 1);
+    char *text = (char *)(copy->items + trailers->count);
+    for (unsigned i = 0; i < trailers->count; i++) {
+        struct field *field = &copy->items[i];
+        *field = trailers->items[i];
+        field->line = false;
+        field->name.data = memcpy(text, field->name.data, field->name.length);
+        text += field->name.length;
+        field->value.data = memcpy(text, field->value.data, field->value.length);
+        text += field->value.length;
+    }
+    free(call->sent_trailers);
+    call->stream.trailers = call->sent_trailers = copy;
 }
 
 static void send_body(struct client *face, const char *data, size_t length, bool last)
 {
     struct http2_call *call = of_face(face);
+    if (call->closed)
+        return; /* its end is about to be told */
     if (last)
         call->sending = false;
+    call->connection->writing = true;
     if (length || last)
         http2_stream_write(&call->stream, data, length, last);
+    call->connection->writing = false;
     if (!call->stream.blocked)
         set_timer(call);
 }
@@ -569,8 +609,7 @@ struct http2_call *http2_call_begin(struct http2_client *client, void *owner,
     struct http2_call *call = calloc(1, sizeof *call);
     if (!call)
         abort();
-    call->client =
-        (struct client){.ops = &ops, .owner = owner, .events = events, .connected = client->connected};
+    call->client = (struct client){.ops = &ops, .owner = owner, .events = events, .connected = client->told};
     call->connection = client;
     call->timeouts = *timeouts;
     call->reused = client->kept.exchanges > 0;

@@ -164,10 +164,14 @@ void http2_call_tunnel_closed(struct http2_call *call, const char *detail)
 static void send_bytes(struct client *face, const char *data, size_t length, bool last)
 {
     struct http2_call *call = of_face(face);
+    if (call->closed && !call->stream.end_received)
+        return; /* its end is about to be told */
     if (last)
         call->sending = false;
+    call->connection->writing = true;
     if (length || last)
         http2_stream_write(&call->stream, data, length, last);
+    call->connection->writing = false;
     if (last && call->stream.end_told)
         both_ended(call);
 }

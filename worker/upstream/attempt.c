@@ -191,7 +191,7 @@ void attempt_again(struct call *call)
 {
     struct endpoint *endpoint = call->endpoint;
     /* What else is kept may be closed as well; of HTTP/2 it is shared, or new. */
-    bool fresh = call->cluster->settings->protocol == UPSTREAM_HTTP1;
+    bool fresh = !pool_is_http2(endpoint);
     if (call->body) /* until the head is sent again */
         call->events->on_blocked(call->owner);
     call_let_go(call);
@@ -202,6 +202,18 @@ void attempt_again(struct call *call)
         attempt_begin(call);
     else if (taken == TAKEN && call->client && call->client->connected)
         attempt_send(call);
+}
+
+void attempt_elsewhere(struct call *call)
+{
+    if (call->body) /* until the head is sent again */
+        call->events->on_blocked(call->owner);
+    call_let_go(call);
+    call->tries--;
+    call->connects--;
+    if (call->choice.tried_count)
+        call->choice.tried_count--;
+    attempt_begin(call);
 }
 
 /* One that this attempt hasn't tried; those of earlier attempts only when there is no other. */

@@ -15,6 +15,9 @@ bool attempt_next(struct call *call, bool *busy);
 /* The same endpoint again, on a new connection. */
 void attempt_again(struct call *call);
 
+/* Any endpoint, as if this one hadn't been tried; it may well be the same. */
+void attempt_elsewhere(struct call *call);
+
 /* The connection is there. */
 bool attempt_send(struct call *call);
 

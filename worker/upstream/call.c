@@ -14,7 +14,7 @@ enum {
     DROPPED_MOST = 65536,  /* of an answer that isn't wanted: read to keep its connection */
     PROBE_AGAIN_MS = 1000, /* after a probe that got to no endpoint, by no fault of theirs */
     COME_AGAIN_MS = 1000,  /* where nothing better is known */
-    REFUSALS_MAX = 3,      /* of HTTP/2 streams: then it counts as a failure */
+    REFUSALS_MAX = 5,      /* of HTTP/2 streams: then it counts as a failure */
 };
 
 static struct timers *timers_of(const struct call *call)
@@ -588,14 +588,13 @@ static bool race(struct call *call)
     return true;
 }
 
-/* The endpoint has done nothing with the request: it may get it again, whatever the method. */
-static bool refused(struct call *call)
+/* The endpoint has done nothing with the request: it may be sent again, whatever the method, at no try's cost. */
+static bool unread(struct call *call)
 {
     if (call->answered || !retry_can_replay(call) || call->refusals == REFUSALS_MAX)
         return false;
     call->refusals++;
-    stat_add(call->cluster->worker->stats, STAT_UPSTREAM_REFUSED, 1);
-    attempt_again(call);
+    attempt_elsewhere(call);
     return true;
 }
 
@@ -646,9 +645,9 @@ static void on_failed(void *owner, enum client_failure failure, const char *deta
                       RETRY_RESET);
         return;
     case CLIENT_REFUSED:
-        if (refused(call))
-            return;
-        broke_off(call, CALL_CLOSED, detail, RETRY_RESET);
+        stat_add(call->cluster->worker->stats, STAT_UPSTREAM_REFUSED, 1);
+        if (!unread(call))
+            broke_off(call, CALL_CLOSED, detail, RETRY_RESET);
         return;
     case CLIENT_CLOSED:
         broke_off(call, CALL_CLOSED, detail, RETRY_RESET);

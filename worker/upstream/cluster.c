@@ -302,15 +302,13 @@ void endpoint_reset(struct endpoint *endpoint)
 static void open_endpoint(struct endpoint *endpoint, struct cluster *cluster,
                           const struct endpoint_settings *settings)
 {
-    int64_t most = cluster->settings->max_connections;
     endpoint->cluster = cluster;
     endpoint->settings = settings;
     endpoint->text = settings->text;
     endpoint->address = settings->host ? NULL : &settings->address;
     endpoint->tier = settings->host ? TIER_VACANT : 0;
     endpoint->base = endpoint->weight = (unsigned)settings->weight;
-    endpoint->cap = most ? (unsigned)most : UINT_MAX;
-    pool_init(&endpoint->pool);
+    pool_open_endpoint(endpoint);
     endpoint_reset(endpoint);
 }
 

@@ -1,6 +1,8 @@
 /* pool: the connections that a worker has to an endpoint. */
 #include "worker/upstream/pool.h"
 
+#include <limits.h>
+
 #include "worker/http/http1_client.h"
 #include "worker/http/http2_client.h"
 #include "worker/request/site.h"
@@ -36,12 +38,37 @@ static void take_out(struct endpoint *endpoint, struct client_connection *connec
     connection->idle = false;
 }
 
+bool pool_is_http2(const struct endpoint *endpoint)
+{
+    return endpoint->cluster->settings->protocol != UPSTREAM_HTTP1 && !endpoint->pool.older;
+}
+
+/* `max_connections` are connections, and the cluster counts calls. */
+static void set_cap(struct endpoint *endpoint)
+{
+    uint64_t most = (uint64_t)endpoint->cluster->settings->max_connections;
+    if (pool_is_http2(endpoint))
+        most *= endpoint->pool.most;
+    endpoint->cap = most && most < UINT_MAX ? (unsigned)most : UINT_MAX;
+}
+
+/* An HTTP/2 endpoint's limit is that of its latest SETTINGS. */
+static void learn(struct endpoint *endpoint, const struct client_connection *connection)
+{
+    uint32_t most = connection->most ? connection->most : 1;
+    if (!pool_is_http2(endpoint) || most == endpoint->pool.most)
+        return;
+    endpoint->pool.most = most;
+    set_cap(endpoint);
+}
+
 static void on_idle(void *owner, struct client_connection *connection)
 {
     struct endpoint *endpoint = owner;
     struct pool *pool = &endpoint->pool;
     const struct pool_settings *keep = &endpoint->cluster->settings->keepalive;
     uint64_t keep_ms = (uint64_t)keep->idle_timeout;
+    learn(endpoint, connection);
     take_out(endpoint, connection);
     if (!endpoint_is_there(endpoint) || connection->epoch != pool->epoch ||
         spent(connection, keep, endpoint->cluster->worker->loop.now_ms, &keep_ms)) {
@@ -61,25 +88,38 @@ static void on_room(void *owner, struct client_connection *connection)
     struct endpoint *endpoint = owner;
     const struct pool_settings *keep = &endpoint->cluster->settings->keepalive;
     uint64_t keep_ms = UINT64_MAX;
+    learn(endpoint, connection);
     take_out(endpoint, connection);
     if (connection->epoch == endpoint->pool.epoch &&
         !spent(connection, keep, endpoint->cluster->worker->loop.now_ms, &keep_ms))
         list_push_back(&endpoint->pool.shared, &connection->link);
 }
 
-static void on_gone(void *owner, struct client_connection *connection)
+static void on_full(void *owner, struct client_connection *connection)
+{
+    learn(owner, connection);
+    take_out(owner, connection);
+}
+
+static void on_closed(void *owner, struct client_connection *connection)
 {
     take_out(owner, connection);
 }
 
 static const struct client_pool_events pool_events = {
-    .on_idle = on_idle, .on_room = on_room, .on_full = on_gone, .on_closed = on_gone};
+    .on_idle = on_idle,
+    .on_room = on_room,
+    .on_full = on_full,
+    .on_closed = on_closed,
+};
 
-void pool_init(struct pool *pool)
+void pool_open_endpoint(struct endpoint *endpoint)
 {
-    *pool = (struct pool){.idle_count = 0};
-    list_init(&pool->idle);
-    list_init(&pool->shared);
+    const struct upstream_settings *settings = endpoint->cluster->settings;
+    endpoint->pool = (struct pool){.most = (uint32_t)settings->keepalive.streams};
+    list_init(&endpoint->pool.idle);
+    list_init(&endpoint->pool.shared);
+    set_cap(endpoint);
 }
 
 struct client *pool_take(struct endpoint *endpoint, void *owner, const struct client_events *events)
@@ -104,18 +144,23 @@ struct client *pool_open(struct endpoint *endpoint, const struct tls_target *tls
                                    .pool = endpoint,
                                    .pool_events = &pool_events,
                                    .epoch = endpoint->pool.epoch};
-    if (cluster->settings->protocol == UPSTREAM_AUTO)
+    if (cluster->settings->protocol == UPSTREAM_AUTO) {
         target.older = &endpoint->pool.older;
-    return pool_open_apart(cluster, &target, owner, events, &cluster->timeouts);
+        set_cap(endpoint); /* it may have chosen otherwise */
+    }
+    return pool_open_apart(endpoint, &target, owner, events, &cluster->timeouts);
 }
 
-struct client *pool_open_apart(const struct cluster *cluster, const struct client_target *target, void *owner,
-                               const struct client_events *events, const struct client_timeouts *timeouts)
+struct client *pool_open_apart(const struct endpoint *endpoint, const struct client_target *target,
+                               void *owner, const struct client_events *events,
+                               const struct client_timeouts *timeouts)
 {
-    const struct upstream_settings *settings = cluster->settings;
+    const struct upstream_settings *settings = endpoint->cluster->settings;
+    struct http2_client_rules rules = {(uint32_t)settings->keepalive.streams, endpoint->pool.most,
+                                       (uint32_t)settings->keepalive.window};
     if (settings->protocol == UPSTREAM_HTTP1 || (target->older && *target->older))
         return http1_client_open(target, owner, events, timeouts);
-    return http2_client_open(target, (uint32_t)settings->keepalive.streams, owner, events, timeouts);
+    return http2_client_open(target, &rules, owner, events, timeouts);
 }
 
 struct client *pool_adopt(struct endpoint *endpoint, const struct tunnel_end *end, void *owner,

@@ -18,9 +18,13 @@ struct pool {
     struct list shared; /* of HTTP/2: those in use that have room for one more exchange */
     uint32_t epoch;     /* another one since the endpoint has another address */
     bool older;         /* with protocol = "auto": it doesn't speak HTTP/2 */
+    uint32_t most;      /* of HTTP/2: exchanges at a time on a connection, as the endpoint said last */
 };
 
-void pool_init(struct pool *pool);
+void pool_open_endpoint(struct endpoint *endpoint);
+
+/* Whether new connections of the endpoint are to speak HTTP/2. */
+bool pool_is_http2(const struct endpoint *endpoint);
 
 /* An exchange on a kept connection of the endpoint; NULL: there is none. */
 struct client *pool_take(struct endpoint *endpoint, void *owner, const struct client_events *events);
@@ -29,9 +33,10 @@ struct client *pool_take(struct endpoint *endpoint, void *owner, const struct cl
 struct client *pool_open(struct endpoint *endpoint, const struct tls_target *tls, void *owner,
                          const struct client_events *events);
 
-/* The same on a connection that no pool of an endpoint has: by the protocol of the cluster. */
-struct client *pool_open_apart(const struct cluster *cluster, const struct client_target *target, void *owner,
-                               const struct client_events *events, const struct client_timeouts *timeouts);
+/* The same on a connection that no pool of an endpoint has: by the protocol of the endpoint. */
+struct client *pool_open_apart(const struct endpoint *endpoint, const struct client_target *target,
+                               void *owner, const struct client_events *events,
+                               const struct client_timeouts *timeouts);
 
 /* One that another process opened to this endpoint, which is a tunnel; NULL with errno. The descriptor is its own. */
 struct client *pool_adopt(struct endpoint *endpoint, const struct tunnel_end *end, void *owner,

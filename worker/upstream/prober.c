@@ -310,7 +310,10 @@ static void on_closed(void *pool, struct client_connection *connection)
     (void)connection;
 }
 
-static const struct client_pool_events pool_events = {.on_idle = on_idle, .on_closed = on_closed};
+static const struct client_pool_events pool_events = {
+    .on_idle = on_idle,
+    .on_closed = on_closed,
+};
 
 /* --- the begin of a probe --- */
 
@@ -355,7 +358,7 @@ static void open_client(struct probe *probe)
                                .pool_events = &pool_events};
     if (cluster->settings->protocol == UPSTREAM_AUTO)
         to.older = &probe->older;
-    probe->client = pool_open_apart(cluster, &to, probe, &client_events, &timeouts);
+    probe->client = pool_open_apart(probe->endpoint, &to, probe, &client_events, &timeouts);
     if (!probe->client)
         not_opened(probe);
 }
