@@ -172,12 +172,13 @@ static void start(void)
 }
 
 static const struct client_timeouts timeouts = {10000, 10000, 10000};
+static const struct http2_client_rules rules = {.streams = CALLS, .expected = CALLS, .window = 65535};
 
 static void begin(struct exchange_owner *owner, const struct client_target *target)
 {
     *owner = (struct exchange_owner){.arena = arena_new(4096), .began = 1};
     if (target)
-        owner->client = http2_client_open(target, CALLS, owner, &events, &timeouts);
+        owner->client = http2_client_open(target, &rules, owner, &events, &timeouts);
     else if (pooled)
         owner->client = client_connection_take(pooled, owner, &events, &timeouts);
     if (!owner->client)
