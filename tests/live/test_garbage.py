@@ -25,9 +25,9 @@ SEED = int(os.environ.get("GARBAGE_SEED", 5))
 PATIENCE = 0.02  # seconds without a byte after which a client goes on
 APIS = """{ name = "a"; grpc = { web = true; };  routes = (
     { match = { path = "/ping"; }; respond = { status = 200; body = "pong"; }; },
-    { match = { path = "/socket"; }; websocket = true; proxy = "older"; },
+    { match = { path = "/socket"; }; websocket = true; grpc = false; proxy = "older"; },
     { match = { path = "/socket2"; }; websocket = true; proxy = "newer"; },
-    { match = { path = "/older/{rest*}"; }; proxy = "older"; mirror = "newer"; },
+    { match = { path = "/older/{rest*}"; }; grpc = false; proxy = "older"; mirror = "newer"; },
     { match = { path = "/newer/{rest*}"; }; proxy = "newer"; },
     { match = { prefix = "/"; }; proxy = "newer"; } ); }"""
 PATHS = ("/ping", "/older/a", "/newer/b", "/socket", "/socket2", "/test.Echo/Unary", "*", "/%2e%2e")
