@@ -35,7 +35,7 @@ REQUEST_LINE = [
     refused("no space before the version", b"GET /HTTP/1.1\r\nHost: a\r\n\r\n"),
     refused("a field for a request line", b"Host: a\r\n\r\n", BROKEN_METHOD),
     refused("a status line", b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", BROKEN_METHOD),
-    refused("HTTP/2 preface", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0", (400, 501, 505)),
+    refused("HTTP/2 preface of another version", b"PRI * HTTP/3.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0", (400, 501, 505)),
     refused("HTTP/2 preface behind a Host", b"PRI * HTTP/2.0\r\nHost: a\r\n\r\nSM\r\n\r\n", (400, 501, 505)),
     refused("a TLS greeting", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", BROKEN_METHOD),
     refused("PROXY protocol where none is expected", b"PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n" + get(), BROKEN_METHOD),
