@@ -6,7 +6,7 @@ import signal
 import threading
 import time
 
-from gatehouse import Gateway, wait_until
+from gatehouse import Gateway, alone, wait_until
 from pair import Pair
 from peers import Client, Origin, answer
 
@@ -417,6 +417,7 @@ class Exact(Pair):
         self.assertGreater(hammer.refused, len(hammer.admitted) // 10, "it was not saturated")
         self.assertGreaterEqual(len(hammer.admitted) + lost, 0.999 * self.most(last - first) - 1)
 
+    @alone
     def test_through_contention(self):
         gateway = self.limited()
         hammer = Hammer(gateway.port, 16)
@@ -427,6 +428,7 @@ class Exact(Pair):
         self.assertEqual(hammer.broken, 0)
         self.assertEqual(gateway.status()["stats"]["limited"], hammer.refused + 1)  # the last one of all
 
+    @alone
     def test_through_reloads(self):
         gateway = self.limited()
         hammer = Hammer(gateway.port, 16)
@@ -437,6 +439,7 @@ class Exact(Pair):
         self.assert_bound(hammer)
         self.assert_saturated(hammer)
 
+    @alone
     def test_through_kills(self):
         gateway = self.limited()
         gateway.deaths_expected = True
@@ -450,6 +453,7 @@ class Exact(Pair):
         self.assert_bound(hammer)
         self.assert_saturated(hammer, hammer.broken)
 
+    @alone
     def test_through_upgrades(self):
         gateway = self.limited()
         hammer = Hammer(gateway.port, 16)
