@@ -61,7 +61,7 @@ struct meter {
     uint64_t identity;
     enum problem problem; /* of who is refused, */
     const char *detail,
-        *detail_never; /* for now, or as it costs more than there ever is: the policy's to fill in */
+        *detail_never; /* as nothing is left, or as it costs more than there ever is: the policy's to fill in */
     const struct meter_part *parts;
     unsigned part_count;
     bool admit_when_full;
