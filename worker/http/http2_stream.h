@@ -43,7 +43,6 @@ struct http2_stream {
     bool end_sent : 1;                  /* END_STREAM went to the connection */
     bool blocked : 1;                   /* the owner was told to stop */
     bool waits : 1;                     /* the library doesn't ask for more until it is told */
-    bool has_body : 1;                  /* http2_stream_source() was submitted */
     /* In. */
     bool reading : 1; /* the owner wants on_data */
     bool end_received : 1;

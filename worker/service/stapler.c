@@ -17,6 +17,7 @@
 #include "worker/request/site.h"
 #include "worker/service/dns.h"
 #include "worker/upstream/forward.h"
+#include "worker/upstream/pool.h"
 #include "worker/upstream/spread.h"
 
 enum {
@@ -224,27 +225,13 @@ static const struct client_events client_events = {
     .on_failed = on_failed,
 };
 
-/* No connection is kept. */
-static void on_idle(void *pool, struct client_connection *connection)
-{
-    (void)pool;
-    client_connection_close(connection);
-}
-
-static void on_closed(void *pool, struct client_connection *connection)
-{
-    (void)pool, (void)connection;
-}
-
-static const struct client_pool_events pool_events = {.on_idle = on_idle, .on_closed = on_closed};
-
 static void open_connection(struct fetch *fetch)
 {
     struct client_timeouts timeouts = {TIMEOUT_MS, TIMEOUT_MS, TIMEOUT_MS};
     struct client_target to = {.net = &fetch->stapler->worker->net,
                                .address = &fetch->address,
                                .pool = fetch,
-                               .pool_events = &pool_events};
+                               .pool_events = &pool_keeps_none};
     char why[WHY_MAX];
     fetch->client = http1_client_open(&to, fetch, &client_events, &timeouts);
     if (fetch->client)

@@ -203,3 +203,19 @@ bool pools_close_oldest(struct worker *worker)
         client_connection_close(oldest);
     return oldest;
 }
+
+/* --- none is kept --- */
+
+static void close_used(void *owner, struct client_connection *connection)
+{
+    (void)owner;
+    client_connection_close(connection);
+}
+
+static void forget(void *owner, struct client_connection *connection)
+{
+    (void)owner;
+    (void)connection;
+}
+
+const struct client_pool_events pool_keeps_none = {.on_idle = close_used, .on_closed = forget};

@@ -48,4 +48,7 @@ void pool_close_idle(struct pool *pool);
 /* Closes that connection of all clusters which is idle longest. False: there is none. */
 bool pools_close_oldest(struct worker *worker);
 
+/* For a connection that serves one exchange, and that nobody keeps. */
+extern const struct client_pool_events pool_keeps_none;
+
 #endif

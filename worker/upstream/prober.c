@@ -297,24 +297,6 @@ static const struct client_events client_events = {
     .on_failed = on_failed,
 };
 
-/* No connection is kept. */
-static void on_idle(void *pool, struct client_connection *connection)
-{
-    (void)pool;
-    client_connection_close(connection);
-}
-
-static void on_closed(void *pool, struct client_connection *connection)
-{
-    (void)pool;
-    (void)connection;
-}
-
-static const struct client_pool_events pool_events = {
-    .on_idle = on_idle,
-    .on_closed = on_closed,
-};
-
 /* --- the begin of a probe --- */
 
 static void set_port(struct address *address, int64_t port)
@@ -355,7 +337,7 @@ static void open_client(struct probe *probe)
                                .address = &probe->address,
                                .tls = endpoint_tls_target(probe->endpoint, buf_str(&before), &target),
                                .pool = probe,
-                               .pool_events = &pool_events};
+                               .pool_events = &pool_keeps_none};
     if (cluster->settings->protocol == UPSTREAM_AUTO)
         to.older = &probe->older;
     probe->client = pool_open_apart(probe->endpoint, &to, probe, &client_events, &timeouts);
