@@ -138,6 +138,22 @@ void fields_remove(struct fields *fields, enum field_id id)
     fields->present &= ~((uint64_t)1 << id);
 }
 
+static bool varies_by(const struct fields *fields, struct str name)
+{
+    for (unsigned i = 0; fields->present >> FIELD_VARY & 1 && i < fields->count; i++)
+        if (fields->items[i].id == FIELD_VARY &&
+            (str_list_has(fields->items[i].value, name) || str_list_has(fields->items[i].value, STR("*"))))
+            return true;
+    return false;
+}
+
+/* A list field: one more line is one more element. */
+void fields_add_vary(struct fields *fields, struct arena *arena, struct str name)
+{
+    if (!varies_by(fields, name))
+        fields_add_known(fields, arena, FIELD_VARY, STR("Vary"), name);
+}
+
 void fields_write(const struct fields *fields, uint64_t leave_out, struct buf *out)
 {
     const struct field *field = fields->items, *end = field + fields->count;

@@ -119,6 +119,9 @@ void fields_add_known(struct fields *fields, struct arena *arena, enum field_id 
 /* Takes all of a known name out. */
 void fields_remove(struct fields *fields, enum field_id id);
 
+/* Adds a name to Vary of an answer, unless that has it (RFC 9110, section 12.5.5). */
+void fields_add_vary(struct fields *fields, struct arena *arena, struct str name);
+
 /* Whether a field is written: it has a name and isn't hop-by-hop (RFC 9110, section 7.6.1; those that Connection names
  * are without a name since the message was parsed). Framing is written from the head, never from a field. */
 static inline bool field_forwards(const struct field *field)

@@ -51,25 +51,12 @@ static const void *compile(struct compiler *compiler, const void *conf)
     return version;
 }
 
-/* Whether the answer has said so itself. */
-static bool varies_by(const struct fields *fields, struct str name)
-{
-    for (unsigned i = 0; fields->present >> FIELD_VARY & 1 && i < fields->count; i++)
-        if (fields->items[i].id == FIELD_VARY &&
-            (str_list_has(fields->items[i].value, name) || str_list_has(fields->items[i].value, STR("*"))))
-            return true;
-    return false;
-}
-
-/* A list field: one more line is one more element. */
 static void add_vary(struct request *request)
 {
     const struct route_match *match = &request->match;
-    struct fields *fields = &request->response.fields;
     for (unsigned i = 0; i < match->vary_count; i++) {
         struct str name = match->vary_count > ROUTE_VARY ? STR("*") : version_field(match->vary[i]);
-        if (!varies_by(fields, name))
-            fields_add_known(fields, request->arena, FIELD_VARY, STR("Vary"), name);
+        fields_add_vary(&request->response.fields, request->arena, name);
     }
 }
 

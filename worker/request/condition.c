@@ -204,3 +204,51 @@ enum condition_result conditions_hold(const struct conditions *conditions, const
         found = test_query(&conditions->query[i], head->query, arena);
     return found;
 }
+
+/* --- before a request comes --- */
+
+/* What a preflight doesn't name, though the request may have it: safelisted fields, and those that a page can't set (Fetch,
+ * section 2.2.2). */
+static bool is_browsers_own(struct str name)
+{
+    static const struct str names[] = {
+        {"accept", 6},
+        {"accept-language", 15},
+        {"accept-encoding", 15},
+        {"content-language", 16},
+        {"content-type", 12},
+        {"cookie", 6},
+        {"dnt", 3},
+        {"host", 4},
+        {"origin", 6},
+        {"range", 5},
+        {"referer", 7},
+        {"user-agent", 10},
+        {"via", 3},
+    };
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (str_case_eq(name, names[i]))
+            return true;
+    return str_starts(name, STR("sec-")) || str_starts(name, STR("proxy-"));
+}
+
+static bool may_hold(const struct condition *condition, struct str names)
+{
+    if (is_browsers_own(condition->name))
+        return true;
+    if (!str_list_has(names, condition->name))
+        return condition->negated;
+    return !condition->negated || condition->test != CONDITION_THERE;
+}
+
+bool conditions_may_hold(const struct conditions *conditions, const struct request_head *head,
+                         struct str names, struct arena *arena)
+{
+    for (unsigned i = 0; i < conditions->header_count; i++)
+        if (!may_hold(&conditions->headers[i], names))
+            return false;
+    for (unsigned i = 0; i < conditions->query_count; i++)
+        if (test_query(&conditions->query[i], head->query, arena) != CONDITIONS_HOLD)
+            return false;
+    return true;
+}

@@ -48,6 +48,11 @@ bool conditions_equal(const struct conditions *a, const struct conditions *b);
 enum condition_result conditions_hold(const struct conditions *conditions, const struct request_head *head,
                                       struct arena *arena);
 
+/* Whether they may hold for a request that a preflight comes before: `names` is a list of its fields' names, their values and
+ * those that a browser adds by itself aren't known yet. The query is the head's. */
+bool conditions_may_hold(const struct conditions *conditions, const struct request_head *head,
+                         struct str names, struct arena *arena);
+
 /* The pattern `text`, the setting `setting` at `origin`. NULL: it is bad, and reported. */
 const struct regex *compile_regex(struct regex_set **regexes, struct origin origin, const char *setting,
                                   const char *text, struct arena *arena, struct errors *errors);

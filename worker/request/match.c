@@ -14,6 +14,8 @@ struct walk {
     struct arena *arena;
     struct route_match *match; /* params are written as they are met */
     unsigned depth;            /* of params */
+    const struct preflight
+        *preflight; /* `head` is that of the request that it comes before; NULL: it has come */
 };
 
 /* --- the routes of a path --- */
@@ -111,10 +113,39 @@ static bool choose(const struct leaf *leaf, struct walk *way)
     return best || held_count;
 }
 
+/* For a preflight, likewise. Which version the request will ask for is as unknown as the values of its fields. */
+static bool choose_ahead(const struct leaf *leaf, struct walk *way)
+{
+    const struct route *best = NULL, *other = NULL;
+    unsigned best_fit = FIT_NONE;
+    bool any = false;
+    for (unsigned i = 0; i < leaf->count; i++) {
+        const struct route *route = leaf->routes[i];
+        if (best && route_order(best, route) != 0)
+            break;
+        if (!conditions_may_hold(&route->conditions, way->head, way->preflight->names, way->arena))
+            continue;
+        unsigned fit = method_fit(route, way->head);
+        any = true;
+        if (fit > best_fit) {
+            best = route;
+            best_fit = fit;
+        }
+        if (!other && route->answers_preflights)
+            other = route;
+    }
+    way->match->route = best ? best : other;
+    return any;
+}
+
 /* Whether a path that was found is the one. */
 static inline bool is_it(const struct leaf *leaf, struct walk *way)
 {
-    return leaf && (!leaf->ranked || choose(leaf, way));
+    if (!leaf)
+        return false;
+    if (way->preflight)
+        return choose_ahead(leaf, way);
+    return !leaf->ranked || choose(leaf, way);
 }
 
 /* --- paths --- */
@@ -238,19 +269,24 @@ static inline const struct tree *tree_of(const struct router *router, struct str
     return find_host(router, authority);
 }
 
-enum route_result router_match(const struct router *router, const struct request_head *head, struct str path,
-                               struct arena *arena, struct route_match *match)
+static const struct leaf *find_leaf(const struct router *router, struct str path, struct walk *way)
 {
-    struct walk way = {head, arena, match, 0};
-    const struct tree *tree = tree_of(router, head->authority);
+    struct route_match *match = way->match;
+    const struct tree *tree = tree_of(router, way->head->authority);
     match->route = match->exceeded = NULL;
     match->vary_count = 0;
     match->version_missed = false;
     if (!tree)
-        return ROUTE_NOT_FOUND;
-    const struct leaf *leaf = find_path(&tree->root, path, &way);
-    if (!leaf && tree->regex_count)
-        leaf = try_regexes(tree, path, &way);
+        return NULL;
+    const struct leaf *leaf = find_path(&tree->root, path, way);
+    return leaf || !tree->regex_count ? leaf : try_regexes(tree, path, way);
+}
+
+enum route_result router_match(const struct router *router, const struct request_head *head, struct str path,
+                               struct arena *arena, struct route_match *match)
+{
+    struct walk way = {head, arena, match, 0, NULL};
+    const struct leaf *leaf = find_leaf(router, path, &way);
     if (!leaf)
         return ROUTE_NOT_FOUND;
     if (!leaf->ranked) {
@@ -258,4 +294,15 @@ enum route_result router_match(const struct router *router, const struct request
         match->allow = leaf->allow;
     }
     return match->route ? ROUTE_FOUND : ROUTE_METHOD;
+}
+
+bool router_match_preflight(const struct router *router, const struct request_head *head,
+                            const struct preflight *preflight, struct str path, struct arena *arena,
+                            struct route_match *match)
+{
+    struct request_head ahead = *head;
+    ahead.method = method_of(preflight->method);
+    ahead.method_text = preflight->method;
+    struct walk way = {&ahead, arena, match, 0, preflight};
+    return find_leaf(router, path, &way) && match->route && match->route->answers_preflights;
 }

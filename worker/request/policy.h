@@ -57,6 +57,7 @@ struct policy {
     enum stage stage;
     const struct section *section; /* its settings */
     bool list;                     /* may stand several times on a route */
+    bool preflights; /* preflights of its routes' requests are routed to it, whatever methods those have */
     const struct policy *also; /* a part of it that runs at another stage, with the same settings; or NULL */
     /* For what is on every chain without being asked for: its configuration, or NULL when it is off. */
     const void *(*always)(const struct settings *settings);

@@ -28,7 +28,8 @@ struct route {
     struct conf_strings others;      /* methods beyond those */
     struct str params[ROUTE_PARAMS]; /* names, in the order of the path; a rest's last; then the regex's */
     unsigned param_count;
-    bool has_rest; /* the last parameter is {name*} */
+    bool has_rest;           /* the last parameter is {name*} */
+    bool answers_preflights; /* a policy of its chain does */
 };
 
 /* Fills all but the chain. `standard`: without the segment of a version that is told by the path. NULL: reported.

@@ -14,6 +14,7 @@
 #ifndef REQUEST_ROUTER_H
 #define REQUEST_ROUTER_H
 
+#include "worker/request/preflight.h"
 #include "worker/request/route.h"
 
 struct router;
@@ -45,6 +46,12 @@ void router_finish(struct router *router, struct arena *arena);
 /* `path`, which may be "*", and the head's query in normal form. `arena`: the request's, for what must be made. */
 enum route_result router_match(const struct router *router, const struct request_head *head, struct str path,
                                struct arena *arena, struct route_match *match);
+
+/* The same for a preflight: the route of the request that it comes before, if that answers preflights. Should no route of the
+ * path have the method, one of them that does, to say so. */
+bool router_match_preflight(const struct router *router, const struct request_head *head,
+                            const struct preflight *preflight, struct str path, struct arena *arena,
+                            struct route_match *match);
 
 const struct listener_settings *router_listener(const struct router *router);
 

@@ -256,6 +256,8 @@ static bool compile_route(struct site_compiler *compiler, const struct api_setti
     const struct conf_policies *levels[3] = {&settings->policies, &api->policies,
                                              &compiler->settings->defaults.policies};
     route->chain = compile_chain(compiler, route, levels, settings->origin);
+    for (unsigned i = 0; i < route->chain->count; i++)
+        route->answers_preflights |= route->chain->links[i].policy->preflights;
     add_route(compiler, route);
     compiler->site->route_count += !standard; /* the same route */
     return compiler->errors->count == before;

@@ -76,10 +76,26 @@ static void no_route(struct request *request)
                  STR_ARG(request->head->authority), version);
 }
 
+/* A preflight is the business of the route of the request that it comes before, if that has such a policy; else it is an OPTIONS
+ * as any other. */
+static bool find_route_ahead(struct request *request)
+{
+    struct preflight preflight;
+    struct route_match *match = &request->match;
+    if (!preflight_of(request->head, &preflight) ||
+        !router_match_preflight(request->exchange->listener, request->head, &preflight, request->path,
+                                request->arena, match))
+        return false;
+    request->chain = match->route->chain;
+    return true;
+}
+
 static void find_route(struct request *request)
 {
     const struct request_head *head = request->head;
     struct route_match *match = &request->match;
+    if (head->method == METHOD_OPTIONS && find_route_ahead(request))
+        return;
     switch (router_match(request->exchange->listener, head, request->path, request->arena, match)) {
     case ROUTE_FOUND:
         request->chain = match->route->chain;
