@@ -41,6 +41,27 @@ size_t cells_size(unsigned count, size_t cell_size, unsigned slots);
 void cells_init(struct cells *cells, unsigned count, size_t cell_size, unsigned slots);
 void cells_release(void *cells, unsigned slot); /* struct zone_kind's */
 
+/* Defines the kind of a zone that is cells and nothing else: `zone` is its name, and the plan's of how many there are. */
+#define CELLS_KIND(zone, version_, cell, release_)                                     \
+    static size_t zone##_size(const struct segment_plan *plan)                         \
+    {                                                                                  \
+        return cells_size(plan->zone, sizeof(cell), plan->slots);                      \
+    }                                                                                  \
+    static void zone##_init(void *cells, size_t size, const struct segment_plan *plan) \
+    {                                                                                  \
+        (void)size;                                                                    \
+        cells_init(cells, plan->zone, sizeof(cell), plan->slots);                      \
+    }                                                                                  \
+    const struct zone_kind zone##_kind = {                                             \
+        .name = #zone,                                                                 \
+        .version = version_,                                                           \
+        .size = zone##_size,                                                           \
+        .init = zone##_init,                                                           \
+        .release = release_,                                                           \
+        .use = cells_use,                                                              \
+        .frozen = true,                                                                \
+    }
+
 static inline void *cells_at(struct cells *cells, unsigned index)
 {
     return (char *)cells + cells->cells_offset + (size_t)index * cells->cell_size;

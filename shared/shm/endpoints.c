@@ -1,17 +1,6 @@
 /* endpoints: the zone. */
 #include "shared/shm/endpoints.h"
 
-static size_t size(const struct segment_plan *plan)
-{
-    return cells_size(plan->endpoints, sizeof(struct endpoint_cell), plan->slots);
-}
-
-static void init(void *zone, size_t size_, const struct segment_plan *plan)
-{
-    (void)size_;
-    cells_init(zone, plan->endpoints, sizeof(struct endpoint_cell), plan->slots);
-}
-
 /* A cell that nobody used yet is zero too. Others may be writing it: word by word. */
 void endpoints_forget(struct cells *endpoints, unsigned index)
 {
@@ -20,12 +9,4 @@ void endpoints_forget(struct cells *endpoints, unsigned index)
         atomic_store_explicit(&words[i], 0, memory_order_relaxed);
 }
 
-const struct zone_kind endpoints_kind = {
-    .name = "endpoints",
-    .version = 1,
-    .size = size,
-    .init = init,
-    .release = cells_release,
-    .use = cells_use,
-    .frozen = true,
-};
+CELLS_KIND(endpoints, 1, struct endpoint_cell, cells_release);

@@ -3,26 +3,7 @@
 
 #include <arpa/inet.h>
 
-static size_t size(const struct segment_plan *plan)
-{
-    return cells_size(plan->names, sizeof(struct name_cell), plan->slots);
-}
-
-static void init(void *zone, size_t size_, const struct segment_plan *plan)
-{
-    (void)size_;
-    cells_init(zone, plan->names, sizeof(struct name_cell), plan->slots);
-}
-
-const struct zone_kind names_kind = {
-    .name = "names",
-    .version = 1,
-    .size = size,
-    .init = init,
-    .release = cells_release,
-    .use = cells_use,
-    .frozen = true,
-};
+CELLS_KIND(names, 1, struct name_cell, cells_release);
 
 bool name_read(const struct name_cell *cell, struct name_list *list, uint64_t *seen)
 {

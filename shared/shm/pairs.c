@@ -215,7 +215,7 @@ _Atomic uint64_t *pairs_own(struct pairs *pairs)
     return &pairs->own;
 }
 
-struct zone_use pairs_use(const struct pairs *pairs, bool (*holds)(uint64_t word, uint64_t now), uint64_t now)
+struct zone_use pairs_use(const struct pairs *pairs, bool (*holds)(uint64_t word, uint64_t at), uint64_t now)
 {
     const struct bucket *buckets = (const struct bucket *)((const char *)pairs + pairs->buckets);
     struct zone_use use = {.room = pairs_room(pairs), .of = "keys"};
@@ -281,7 +281,7 @@ static void renew_nothing(void *context)
 }
 
 bool pairs_load(struct pairs *pairs, const void *data, size_t size,
-                uint64_t (*word)(uint64_t word, const struct zone_time *time), const struct zone_time *time)
+                uint64_t (*word)(uint64_t saved, const struct zone_time *then), const struct zone_time *time)
 {
     static const struct pairs_rule rule = {take_word, is_never_idle, renew_nothing};
     const struct saved *saved = data;

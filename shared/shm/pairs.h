@@ -48,8 +48,7 @@ uint64_t pairs_word(const struct pairs *pairs, uint64_t key);
 _Atomic uint64_t *pairs_own(struct pairs *pairs);
 
 /* How many pairs hold something: `holds` says it of a word. */
-struct zone_use pairs_use(const struct pairs *pairs, bool (*holds)(uint64_t word, uint64_t now),
-                          uint64_t now);
+struct zone_use pairs_use(const struct pairs *pairs, bool (*holds)(uint64_t word, uint64_t at), uint64_t now);
 
 /* --- for snapshots --- */
 
@@ -59,6 +58,6 @@ size_t pairs_save(const void *zone, void *out, size_t size);
 /* The same into a fresh zone, before the first fork. `word` says what a pair's word is to be by now; 0: it holds nothing any
  * more. False: it makes no sense, or there is no room for a pair; what there was room for is there. */
 bool pairs_load(struct pairs *pairs, const void *data, size_t size,
-                uint64_t (*word)(uint64_t word, const struct zone_time *time), const struct zone_time *time);
+                uint64_t (*word)(uint64_t saved, const struct zone_time *then), const struct zone_time *time);
 
 #endif

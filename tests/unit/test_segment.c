@@ -34,8 +34,8 @@ static void init(void *zone, size_t size, const struct segment_plan *plan)
     memset(bytes, 'z', size);
 }
 
-static const struct zone_kind ant = {"ant", 1, ant_size, init, NULL, NULL, NULL, false};
-static const struct zone_kind bee = {"bee", 7, bee_size, init, NULL, NULL, NULL, false};
+static const struct zone_kind ant = {"ant", 1, ant_size, init, NULL, NULL, NULL, NULL, false};
+static const struct zone_kind bee = {"bee", 7, bee_size, init, NULL, NULL, NULL, NULL, false};
 static const struct zone_kind *const kinds[] = {&ant, &bee, NULL};
 
 static struct arena *arena;
@@ -93,8 +93,8 @@ static void a_zone_is_found_by_name_and_version(void **state)
     const char *why = NULL;
     struct segment_plan plan = {.slots = 5, .log_ring = 8192, .size_at_most = 1 << 20};
     assert_int_equal(segment_create(&segment, kinds, &plan, arena, &why), 0);
-    const struct zone_kind older = {"bee", 6, bee_size, init, NULL, NULL, NULL, false},
-                           other = {"be", 7, bee_size, init, NULL, NULL, NULL, false};
+    const struct zone_kind older = {"bee", 6, bee_size, init, NULL, NULL, NULL, NULL, false},
+                           other = {"be", 7, bee_size, init, NULL, NULL, NULL, NULL, false};
     assert_null(segment_zone(&segment, &older, NULL));
     assert_null(segment_zone(&segment, &other, NULL));
     struct segment cut = segment;
