@@ -1,9 +1,9 @@
 """Bodies stream with bounded memory: what one side sends faster than the other takes waits in its sender.
 
-A request may cost 256 KiB. What it does cost: in each direction one read of the side that is ahead (64 KiB) that the other's socket
-did not take, or took in part, and which is kept; nothing more is read until it is gone. A body in chunks is no more: what is
+A request may cost 256 KiB. What it does cost: in each direction one read of the side that is ahead (64 KiB, 128 KiB of an
+answer that is relayed) that the other's socket did not take, or took in part, and which is kept; nothing more is read until it is gone. A body in chunks is no more: what is
 kept of it and what is held back unparsed are parts of the same read. Both directions and the request's own arena make
-less than 160 KiB; the rest is for the allocator.
+less than 224 KiB; the rest is for the allocator.
 """
 import os
 import select

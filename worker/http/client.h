@@ -13,6 +13,7 @@
 struct address;
 struct client;
 struct client_connection;
+struct connection;
 struct net;
 struct tls_target;
 
@@ -67,6 +68,7 @@ struct client_ops {
     void (*patience)(struct client *client, uint64_t response, uint64_t idle);
     void (*abandon)(struct client *client);
     void (*discard)(struct client *client);
+    void (*relay)(struct client *client, struct connection *to); /* NULL: it can't */
 };
 
 struct client {
@@ -124,6 +126,14 @@ static inline void client_abandon(struct client *client)
 static inline void client_discard(struct client *client)
 {
     client->ops->discard(client);
+}
+
+/* The answer's head has come: its body needs not be seen, but goes to that connection as it is, as far as that saves work. on_body
+ * tells what didn't go so, and the last. The connection must live, and take nothing else, until the exchange is over. */
+static inline void client_relay(struct client *client, struct connection *to)
+{
+    if (client->ops->relay)
+        client->ops->relay(client, to);
 }
 
 /* --- for the pool --- */

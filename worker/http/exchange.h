@@ -12,6 +12,7 @@
 #include "worker/net/admission.h"
 #include "worker/net/net.h"
 
+struct connection;
 struct exchange;
 
 struct exchange_ops {
@@ -30,6 +31,9 @@ struct exchange_ops {
     /* The answer's trailer fields, before write() says that the body is complete; they must live as long as the request. Left
      * out where the client or its version can't take them. */
     void (*trailers)(struct exchange *exchange, const struct fields *trailers);
+    /* After respond(): the connection that the body goes to byte by byte as it is given to write(), so that it can be relayed there
+     * instead (net/connection.h); NULL: there is none, or more to do. write() still gets the last piece, if only an empty one. */
+    struct connection *(*plain)(const struct exchange *exchange);
     /* Turns on_body on or off; it begins off. Turning it on answers Expect: 100-continue. */
     void (*read)(struct exchange *exchange, bool on);
     /* The answer can't be completed: the client is made to notice. Ends the exchange; no event follows. */

@@ -142,6 +142,12 @@ static void write_body(struct exchange *exchange, const char *data, size_t lengt
     http1_server_complete(server);
 }
 
+static struct connection *plain(const struct exchange *exchange)
+{
+    struct http1_server *server = CONTAINER_OF(exchange, struct http1_server, exchange);
+    return server->out_chunked || server->out_nothing || server->connection.tls ? NULL : &server->connection;
+}
+
 static void read_body(struct exchange *exchange, bool on)
 {
     struct http1_server *server = server_of_exchange(exchange);
@@ -193,6 +199,7 @@ const struct exchange_ops http1_answer_ops = {
     .interim = interim,
     .write = write_body,
     .trailers = http1_answer_trailers,
+    .plain = plain,
     .read = read_body,
     .abort = abort_exchange,
 };

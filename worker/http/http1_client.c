@@ -9,7 +9,12 @@
 #include "worker/http/http1_client_state.h"
 #include "worker/net/tls.h"
 
-enum { HEAD_MAX = NET_READ - 4096, FIELDS_MAX = 1000, INTERIM_MAX = 16 };
+enum {
+    HEAD_MAX = NET_READ - 4096,
+    FIELDS_MAX = 1000,
+    INTERIM_MAX = 16,
+    RELAY_LEAST = 8192, /* bytes of a body: for less, a copy is cheaper */
+};
 
 static struct http1_client *of_kept(struct client_connection *kept)
 {
@@ -54,6 +59,24 @@ static void set_timer(struct http1_client *client)
         await(connection, client->timeouts.response);
 }
 
+/* --- an answer that nobody needs to see --- */
+
+static void relay(struct client *face, struct connection *to)
+{
+    struct http1_client *client = http1_client_of_face(face);
+    if (client->phase != PHASE_BODY || client->framing != FRAMING_LENGTH || client->left < RELAY_LEAST)
+        return;
+    client->large = true;
+    client->relay = to;
+    connection_read_raw(&client->connection, true);
+}
+
+static void stop_relaying(struct http1_client *client)
+{
+    client->relay = NULL;
+    connection_read_raw(&client->connection, false);
+}
+
 /* --- the answer --- */
 
 /* The exchange is over: the connection goes back, or away, before the owner hears of it. */
@@ -63,6 +86,7 @@ static void end_exchange(struct http1_client *client)
         http1_client_close(client, false);
         return;
     }
+    stop_relaying(client);
     client->phase = PHASE_IDLE;
     client->arena = NULL;
     connection_no_timeout(&client->connection);
@@ -90,6 +114,7 @@ static void got_head(struct http1_client *client, struct response_head *head, en
     const struct client_events *events = client->client.events;
     bool last = framing == FRAMING_NONE || (framing == FRAMING_LENGTH && head->length == 0);
     client->framing = framing;
+    client->large = client->connection.brief = false;
     client->keep_alive = head->keep_alive && framing != FRAMING_EOF;
     client->left = head->length;
     client->phase = PHASE_BODY;
@@ -113,6 +138,7 @@ static size_t read_head(struct http1_client *client, const char *data, size_t le
         return length;
     case HEAD_MORE:
         client->phase = PHASE_HEAD;
+        client->connection.brief = false;
         if (length >= HEAD_MAX)
             http1_client_fail(client, CLIENT_MALFORMED, "its head is too large");
         return length >= HEAD_MAX ? length : 0;
@@ -148,6 +174,23 @@ static size_t read_length(struct http1_client *client, const char *data, size_t 
         end_exchange(client);
     events->on_body(owner, data, length, last);
     return length;
+}
+
+static void on_readable(struct connection *connection)
+{
+    struct http1_client *client = http1_client_of(connection);
+    void *owner = client->client.owner;
+    const struct client_events *events = client->client.events;
+    size_t length = connection_relay(connection, client->relay, client->left);
+    if (length == 0)
+        return;
+    client->left -= length;
+    if (client->left) {
+        set_timer(client);
+        return;
+    }
+    end_exchange(client);
+    events->on_body(owner, NULL, 0, true);
 }
 
 static void got_trailers(struct http1_client *client)
@@ -335,6 +378,7 @@ static const struct connection_events connection_events = {
     .on_blocked = on_blocked,
     .on_drained = on_drained,
     .on_timeout = on_timeout,
+    .on_readable = on_readable,
 };
 
 /* --- for the owner --- */
@@ -352,6 +396,7 @@ static void send_head(struct client *face, const struct buf *head, const struct 
     client->method = order->method;
     client->arena = arena;
     client->sending = order->body;
+    client->connection.brief = client->large;
     client->out_chunked = order->chunked;
     client->upgrade = order->upgrade;
     client->websocket_key = order->websocket_key;
@@ -423,6 +468,7 @@ static void drop_failure(void *owner, enum client_failure failure, const char *d
 void http1_client_forget_owner(struct http1_client *client)
 {
     static const struct client_events nobody = {.on_body = drop_body, .on_failed = drop_failure};
+    stop_relaying(client);
     client->client.events = &nobody;
     client->client.owner = NULL;
 }
@@ -444,6 +490,7 @@ static const struct client_ops ops = {
     .patience = patience,
     .abandon = abandon,
     .discard = discard,
+    .relay = relay,
 };
 
 /* --- for the pool --- */
@@ -456,6 +503,7 @@ static void begin(struct http1_client *client, void *owner, const struct client_
     client->timeouts = *timeouts;
     client->sending = false;
     client->trailers = NULL;
+    client->relay = NULL;
     client->interims = 0;
     client->scan = (struct head_scan){0, 0};
 }
@@ -495,6 +543,7 @@ struct http1_client *http1_client_make(const struct client_target *target, void 
         return NULL;
     client->client = (struct client){.ops = &ops};
     client->older = target->older;
+    client->large = false;
     client->kept = (struct client_connection){
         .ops = &kept_ops,
         .pool_events = target->pool_events,

@@ -29,6 +29,7 @@ struct http1_client {
     uint64_t left; /* of a body with a length */
     uint64_t sent_seen;
     struct chunked chunked;
+    struct connection *relay;      /* where the answer's body goes unseen; NULL: to the owner */
     const struct fields *trailers; /* of the request, or NULL */
     struct str upgrade;            /* the protocol that it is asked to go on with; empty: none */
     struct str websocket_key;      /* what it must know, to have understood that; empty: nothing */
@@ -37,6 +38,7 @@ struct http1_client {
     enum method method;
     bool keep_alive;
     bool reused;
+    bool large;   /* the last answer was worth relaying: the next one may be */
     bool sending; /* the request's body isn't complete */
     bool out_chunked;
     bool ended;       /* of a tunnel: it sends no more, and the owner knows */

@@ -136,7 +136,7 @@ static void init(struct connection *connection, struct net *net, int fd, struct 
     connection->securing = connection->finishing = false;
     connection->connecting = connection->stopped = connection->blocked = connection->eof = false;
     connection->closed = connection->handing = connection->parked = connection->broken = false;
-    connection->ended = connection->cut = false;
+    connection->ended = connection->cut = connection->raw = connection->brief = false;
 }
 
 int connection_adopt(struct connection *connection, struct net *net, int fd, struct tls *tls,

@@ -31,6 +31,8 @@ struct connection_events {
     void (*on_blocked)(struct connection *connection);   /* the socket takes no more: stop producing */
     void (*on_drained)(struct connection *connection);   /* all that was kept is sent */
     void (*on_timeout)(struct connection *connection);
+    /* Instead of on_data, after connection_read_raw(): bytes came, or the end, and are still in the socket. May be NULL. */
+    void (*on_readable)(struct connection *connection);
 };
 
 struct connection {
@@ -54,10 +56,12 @@ struct connection {
     bool blocked : 1;
     bool eof : 1;
     bool closed : 1;
-    bool handing : 1;   /* what is held will be handed over in this turn */
-    bool parked : 1;    /* out of the loop: the peer hung up while reading is stopped */
-    bool broken : 1;    /* no more can be sent; what the peer said before is still read */
-    bool ended : 1;     /* TLS's close_notify came: there is no more behind what was decrypted */
+    bool handing : 1; /* what is held will be handed over in this turn */
+    bool parked : 1;  /* out of the loop: the peer hung up while reading is stopped */
+    bool broken : 1;  /* no more can be sent; what the peer said before is still read */
+    bool ended : 1;   /* TLS's close_notify came: there is no more behind what was decrypted */
+    bool raw : 1;     /* the user reads the socket itself, by connection_relay() */
+    bool brief : 1; /* the next bytes are read a few at a time (NET_BRIEF): most of them will go on unseen */
     bool finishing : 1; /* FIN is to be sent behind what is kept */
     bool cut : 1; /* the last byte came without that: who knows no length can't tell whether it is the last */
 };
@@ -106,6 +110,17 @@ static inline bool connection_has_unread(const struct connection *connection)
 
 /* Bytes that were read from the socket before it was adopted: handed over at the end of this turn, before what follows. */
 void connection_prepend(struct connection *connection, const char *data, size_t length);
+
+/* --- bytes that nobody needs to see --- */
+
+/* From now on on_readable tells of what comes, instead of on_data; what was read before is handed over first. Not where there is
+ * TLS, or no splice(2): then nothing changes. */
+void connection_read_raw(struct connection *connection, bool on);
+
+/* Moves up to `length` bytes from one's socket to the other's, behind all that was sent there; what that doesn't take is kept,
+ * and its user told to stop. Returns how many left the first; 0: none are there, or `from` ended, and its events told. Both are
+ * plain; only within on_readable. */
+size_t connection_relay(struct connection *from, struct connection *to, uint64_t length);
 
 /* --- a connection moves to another process --- */
 

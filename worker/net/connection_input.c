@@ -112,10 +112,24 @@ static ssize_t receive_opened(struct connection *connection, char *into)
     }
 }
 
+void connection_read_ended(struct connection *connection, ssize_t n)
+{
+    if (n == 0)
+        end_of_file(connection);
+    else if (connection->broken)
+        connection->events->on_error(connection, connection->broken_by);
+    else if (errno != EAGAIN && errno != EINTR)
+        connection->events->on_error(connection, errno);
+}
+
 void connection_read_more(struct connection *connection)
 {
     struct net *net = connection->net;
-    size_t held = connection->held_length;
+    size_t held = connection->held_length, most = connection->brief ? NET_BRIEF : NET_READ;
+    if (connection->raw && !held) {
+        connection->events->on_readable(connection);
+        return;
+    }
     if (held > NET_READ) { /* no user waits for so much; it must have stopped */
         connection_fail(connection, EMSGSIZE);
         return;
@@ -123,20 +137,16 @@ void connection_read_more(struct connection *connection)
     if (held)
         memcpy(net->in, connection->held, held);
     ssize_t n = connection->tls ? receive_opened(connection, net->in + held)
-                                : recv(connection->source.fd, net->in + held, NET_READ, 0);
-    if (n < 0) {
-        if (connection->broken)
-            connection->events->on_error(connection, connection->broken_by);
-        else if (errno != EAGAIN && errno != EINTR)
-            connection->events->on_error(connection, errno);
-        return;
-    }
-    if (n == 0) {
-        end_of_file(connection);
+                                : recv(connection->source.fd, net->in + held, most, 0);
+    if (n <= 0) {
+        connection_read_ended(connection, n);
         return;
     }
     hand_over(connection, net->in, held + (size_t)n);
     end_if_ended(connection);
+    if (connection->raw && (size_t)n == most && !connection->held && !connection->closed &&
+        !connection->stopped)
+        connection->events->on_readable(connection); /* there is more, most likely */
 }
 
 void connection_stop(struct connection *connection)

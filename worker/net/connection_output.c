@@ -102,8 +102,7 @@ static void block(struct connection *connection)
         connection->events->on_blocked(connection);
 }
 
-/* The kernel has taken `n` of the bytes, or send() has failed; what is left of them, kept by the caller. */
-static bool took(struct connection *connection, ssize_t n, size_t *taken)
+bool connection_took(struct connection *connection, ssize_t n, size_t *taken)
 {
     *taken = 0;
     if (n < 0 && errno != EAGAIN && errno != EINTR) {
@@ -113,6 +112,12 @@ static bool took(struct connection *connection, ssize_t n, size_t *taken)
     *taken = n < 0 ? 0 : (size_t)n;
     connection->sent += *taken;
     return true;
+}
+
+void connection_keep_more(struct connection *connection, const char *data, size_t length)
+{
+    keep(connection, data, length);
+    block(connection);
 }
 
 /* --- encrypted --- */
@@ -129,7 +134,7 @@ void connection_send_sealed(struct connection *connection)
         return;
     }
     ssize_t n = send(connection->source.fd, net->sealed, length, MSG_NOSIGNAL);
-    if (!took(connection, n, &taken) || taken == length)
+    if (!connection_took(connection, n, &taken) || taken == length)
         return;
     keep(connection, net->sealed + taken, length - taken);
     block(connection);
@@ -210,7 +215,7 @@ static void send_now(struct connection *connection, const char *more, size_t len
     } else {
         n = send(connection->source.fd, gathered ? net->out : more, gathered + length, MSG_NOSIGNAL);
     }
-    if (!took(connection, n, &taken) || taken == gathered + length)
+    if (!connection_took(connection, n, &taken) || taken == gathered + length)
         return;
     if (taken < gathered) {
         keep(connection, net->out + taken, gathered - taken);
@@ -294,7 +299,7 @@ void connection_send_kept(struct connection *connection)
         size_t taken;
         ssize_t n =
             send(connection->source.fd, chunk->data + chunk->sent, chunk->length - chunk->sent, MSG_NOSIGNAL);
-        if (!took(connection, n, &taken))
+        if (!connection_took(connection, n, &taken))
             return;
         chunk->sent += taken;
         if (chunk->sent < chunk->length)

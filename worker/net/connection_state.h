@@ -1,5 +1,5 @@
-/* connection_state: a connection as its parts share it: its life (connection.c), reading (connection_input.c) and sending
- * (connection_output.c). Nobody else includes it.
+/* connection_state: a connection as its parts share it: its life (connection.c), reading (connection_input.c), sending
+ * (connection_output.c), and both at once (connection_relay.c). Nobody else includes it.
  */
 #ifndef NET_CONNECTION_STATE_H
 #define NET_CONNECTION_STATE_H
@@ -24,7 +24,16 @@ void connection_run_deferred(struct deferred *deferred);
 
 void connection_drop_held(struct connection *connection);
 
+/* recv() or the like has returned `n`, 0 or less: the end, or an error, or nothing yet. */
+void connection_read_ended(struct connection *connection, ssize_t n);
+
 /* --- sending --- */
+
+/* The kernel has taken `n` of the bytes, or sending has failed (false); `taken`: how many, 0 too when there is no room. */
+bool connection_took(struct connection *connection, ssize_t n, size_t *taken);
+
+/* Bytes for which the socket had no room: its user is told to stop. */
+void connection_keep_more(struct connection *connection, const char *data, size_t length);
 
 /* What TLS has gathered in net->sealed: in one system call; what isn't taken is kept. */
 void connection_send_sealed(struct connection *connection);

@@ -2,6 +2,7 @@
 #include "worker/net/net.h"
 
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "worker/net/connection.h"
 
@@ -9,6 +10,8 @@ int net_init(struct net *net, struct loop *loop, struct stats_row *stats)
 {
     *net = (struct net){.loop = loop,
                         .stats = stats,
+                        .pipe = {-1, -1},
+                        .splices = true,
                         .in = malloc(NET_IN),
                         .out = malloc(NET_OUT),
                         .wire_room = malloc(NET_RECORD + NET_READ),
@@ -30,6 +33,10 @@ void net_close(struct net *net)
     free(net->sealed);
     recycler_empty(&net->recycler);
     free(net->frame);
+    for (unsigned i = 0; i < 2; i++)
+        if (net->pipe[i] >= 0)
+            close(net->pipe[i]);
+    net->pipe[0] = net->pipe[1] = -1;
     net->in = net->out = net->wire_room = net->wire = net->sealed = net->frame = NULL;
 }
 

@@ -20,8 +20,11 @@ enum {
     NET_OPENED = NET_READ + 2 * NET_RECORD, /* what that may have in it, with what TLS kept from before */
     NET_IN = NET_READ + NET_OPENED,         /* what was held from before stands in front of what is read */
     NET_OUT = 2 * NET_READ,                 /* a head of the largest size fits behind anything */
-    NET_COALESCE = 4096,  /* a body up to this is copied behind its head, a larger one goes by writev */
-    NET_FRAME = 17 << 10, /* of HTTP/2, the largest that is made, and what the library has around it */
+    NET_BRIEF = 4096, /* bytes read at once where what follows them goes on unseen (connection_relay.c), */
+    NET_PIECE = 2 * NET_READ, /* and at most so many at a time */
+    NET_PIPE = 1 << 20,       /* bytes of the pipe that it goes through, if there were whole pages in it */
+    NET_COALESCE = 4096,      /* a body up to this is copied behind its head, a larger one goes by writev */
+    NET_FRAME = 17 << 10,     /* of HTTP/2, the largest that is made, and what the library has around it */
     NET_SEALED =
         NET_OUT + NET_READ + NET_RECORD, /* what is gathered and a piece behind it, as TLS makes it */
 };
@@ -34,6 +37,8 @@ struct net {
     size_t out_length;
     struct recycler recycler;     /* of what HTTP/2 allocates */
     struct connection *out_owner; /* whose the gathered output is */
+    int pipe[2];                  /* connection_relay.c's; -1 until it is needed */
+    bool splices;                 /* sockets can be spliced, as far as is known */
     /* TLS's: what comes from a socket is read into `wire` and goes decrypted to `in`; what goes there stands in `sealed`
      * until it is sent, within the event that made it. In front of `wire` there is room for the begin of a record. */
     char *wire_room;   /* NET_RECORD bytes, then `wire` */

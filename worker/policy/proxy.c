@@ -388,8 +388,13 @@ static void on_head(void *owner, struct response_head *head, bool last)
         request_add_field(request, STR("Set-Cookie"), proxying->set_cookie);
     bool tunnel = head->status == 101;
     request_respond(request, last); /* the head may be gone after it */
-    if (tunnel)
+    if (tunnel) {
         tunnel_begin(&proxying->tunnel, request, &proxying->call);
+        return;
+    }
+    struct connection *plain = last ? NULL : request_plain(request);
+    if (plain)
+        call_relay(&proxying->call, plain);
 }
 
 static void on_body(void *owner, const char *data, size_t length, bool last)

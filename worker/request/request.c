@@ -125,6 +125,12 @@ void request_write(struct request *request, const char *data, size_t length, boo
         request->exchange->ops->write(request->exchange, data, length, last);
 }
 
+struct connection *request_plain(const struct request *request)
+{
+    const struct exchange *exchange = request->exchange;
+    return request->filter || !exchange->ops->plain ? NULL : exchange->ops->plain(exchange);
+}
+
 void request_trailers(struct request *request, const struct fields *trailers)
 {
     if (request->filter)

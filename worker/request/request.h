@@ -174,6 +174,10 @@ void request_respond(struct request *request, bool last);
 /* A piece of the body. After `last` the request may be gone. */
 void request_write(struct request *request, const char *data, size_t length, bool last);
 
+/* After request_respond(): where the answer's body may go unseen, instead of by request_write(), but for its last piece: see
+ * exchange_ops.plain. NULL: nowhere. */
+struct connection *request_plain(const struct request *request);
+
 /* The answer's trailer fields, before its last piece; they must live as long as the request. */
 void request_trailers(struct request *request, const struct fields *trailers);
 

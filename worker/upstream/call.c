@@ -441,9 +441,20 @@ void call_send(struct call *call, const char *data, size_t length, bool last)
         hedge_arm(call);
 }
 
+/* Who answers. */
+static struct client *answering(const struct call *call)
+{
+    return call->hedge && call->answered ? call->hedge->client : call->client;
+}
+
+void call_relay(struct call *call, struct connection *to)
+{
+    client_relay(answering(call), to);
+}
+
 void call_read(struct call *call, bool on)
 {
-    struct client *client = call->hedge && call->answered ? call->hedge->client : call->client;
+    struct client *client = answering(call);
     if (client)
         client_read(client, on);
 }

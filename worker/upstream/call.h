@@ -149,6 +149,9 @@ void call_trailers(struct call *call, const struct fields *trailers);
 /* A piece of the request's body. */
 void call_send(struct call *call, const char *data, size_t length, bool last);
 
+/* The rest of the answer goes to that connection unseen: see client_relay(). In on_head. */
+void call_relay(struct call *call, struct connection *to);
+
 /* Stops and starts the answer. */
 void call_read(struct call *call, bool on);
 
