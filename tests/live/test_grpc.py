@@ -86,6 +86,16 @@ class Calls(GrpcCase):
             self.assertEqual(stream.ask(b"%d" % i), b"%d" % i)
         self.assertEqual(stream.finish(), ([], Code.OK))
 
+    def test_latency(self):
+        """The time until an answer's head came, also when more of the request follows it."""
+        gateway = self.start(self.server())
+        stream = Stream(self.client(gateway))
+        for number in range(10):
+            stream.ask(b"%d" % number)
+        self.assertEqual(stream.finish(), ([], Code.OK))
+        latency = gateway.status()["upstreams"][0]["endpoints"][0]["latency_us"]
+        self.assertTrue(0 < latency < PATIENCE * 1000000, latency)
+
     def test_silence(self):
         server = self.server()
         gateway = self.start(server, upstream='timeout = { idle = "500ms"; };',

@@ -428,7 +428,8 @@ void call_send(struct call *call, const char *data, size_t length, bool last)
         return;
     }
     call->body_begun = true;
-    call->asked = call->cluster->worker->loop.now;
+    if (!call->answered) /* else its head came first, and it was not for want of a request that it took so long */
+        call->asked = call->cluster->worker->loop.now;
     call->asking = !last;
     if (call->replay)
         replay_add(call, data, length, last);
