@@ -57,7 +57,8 @@ static bool greet(struct predecessor *predecessor, struct str in, uint32_t count
     }
     predecessor->welcome = true;
     handoff_put_head(&answer, HANDOFF_WELCOME, worker_of(predecessor)->slot_index);
-    return handoff_send(predecessor->source.fd, buf_str(&answer), NULL, 0) == 0;
+    /* One that died meanwhile has said nothing wrong: its end is read next. */
+    return handoff_send(predecessor->source.fd, buf_str(&answer), NULL, 0) == 0 || errno == EPIPE;
 }
 
 /* Whether the message has as many connections as it says, and descriptors for no more than these. */
