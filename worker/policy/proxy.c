@@ -6,6 +6,7 @@
 #include "worker/upstream/call.h"
 #include "worker/upstream/forward.h"
 #include "worker/upstream/max_forwards.h"
+#include "worker/upstream/signing.h"
 #include "worker/upstream/split.h"
 #include "worker/upstream/tunnel_handoff.h"
 
@@ -298,6 +299,9 @@ static bool write_head(void *owner, const struct endpoint *endpoint, struct buf 
     } else if (request->head->body == BODY_STREAM) {
         BUF_LITERAL(head, "Transfer-Encoding: chunked\r\n");
     }
+    if (request->signing && !signing_write(request->signing, request,
+                                           proxying->call.cluster->tls ? STR("https") : STR("http"), head))
+        return false;
     BUF_LITERAL(head, "\r\n");
     return !head->overflow;
 }

@@ -17,6 +17,7 @@
 
 struct breaking;
 struct patience;
+struct signing;
 struct grpc_call;
 
 /* Who is refused first when the worker is overloaded: see shed.h. */
@@ -116,6 +117,7 @@ struct request {
     struct grpc_call *grpc; /* of a gRPC client's request to a route with the policy `grpc`; else NULL */
     struct str grpc_status; /* that the answer says, for the log; empty: none */
 
+    const struct signing *signing;   /* how requests of the route to upstreams are signed; NULL: not */
     const struct patience *patience; /* the route's own time-outs; likewise */
     const struct breaking *breaking; /* the route's own breaker, for what calls upstreams; NULL: theirs */
 
