@@ -406,6 +406,15 @@ class Failures(GrpcCase):
         client = self.client(gateway)
         for _ in range(4):  # those who don't wait say nothing of the server
             self.assertEqual(client.fails(timeout=0.2)[0], Code.DEADLINE_EXCEEDED)
+
+        def first(call, context):
+            """The server is the one who sees the time pass."""
+            call.over.wait(max(0, context.time_remaining() - 0.05))
+            context.abort(Code.DEADLINE_EXCEEDED, "it was too short")
+
+        server.act = first
+        for _ in range(4):
+            self.assertEqual(client.fails(timeout=0.5)[0], Code.DEADLINE_EXCEEDED)
         server.act = lambda call, context: None
         self.assertEqual(client.unary(b"a", timeout=PATIENCE), b"a")
 
