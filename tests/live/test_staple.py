@@ -181,7 +181,7 @@ class Fetched(Case):
         self.failing(lambda: (200, b"nonsense"), "it is no OCSP response")
 
     def test_too_much(self):
-        self.failing(lambda: (200, b"x" * 100000), "its answer is longer than 4,080 bytes")
+        self.failing(lambda: (200, b"x" * 100000), "its answer is longer than 4080 bytes")
 
     def test_out_of_date(self):
         self.failing(lambda: (200, self.response(days=-1)), "it is out of date")
