@@ -257,3 +257,17 @@ class Browser(Case):
         # What it refused to send never came: a GET is sent and not shown.
         self.assertEqual([(request.method, request.target) for request in origin.requests],
                          [("GET", "/users"), ("GET", "/users"), ("PUT", "/users"), ("GET", "/elsewhere")])
+
+    def test_forgery(self):
+        """What another site's page makes a browser send, with a cookie, is refused by what the browser says of itself."""
+        simple = {"method": "POST", "mode": "no-cors", "credentials": "include", "body": "x"}
+        results, _, origin = self.visit(
+            [("forged", "/guarded", simple, None), ("not guarded", "/open", simple, None),
+             ("allowed", "/guarded-too", {**simple, "mode": "cors"}, None)],
+            'origins = [ "SITE" ]; credentials = true;',
+            """{ match = { path = "/guarded"; }; csrf = { }; proxy = { upstream = "origin"; }; },
+               { match = { path = "/open"; }; proxy = { upstream = "origin"; }; },
+               { match = { path = "/guarded-too"; }; csrf = "http://localhost:*"; proxy = { upstream = "origin"; }; }""")
+        self.assertEqual(results["allowed"], "200 data")
+        self.assertEqual([(request.method, request.target) for request in origin.requests],
+                         [("POST", "/open"), ("POST", "/guarded-too")])

@@ -462,6 +462,72 @@ static void test_exceeded(void **state)
     assert_null(match.exceeded);
 }
 
+/* --- preflights --- */
+
+/* The route whose requests a preflight is about; "none": it is an OPTIONS as any other. */
+static const char *ahead(const char *method, const char *target, const char *names)
+{
+    struct str query = str_of(target), path = str_cut(&query, '?');
+    struct request_head head = {
+        .method = METHOD_OPTIONS, .method_text = STR("OPTIONS"), .query = query, .authority = STR("h")};
+    struct preflight preflight;
+    fields_add(&head.fields, fixture.arena, STR("Origin"), STR("https://app.example"));
+    fields_add(&head.fields, fixture.arena, STR("Access-Control-Request-Method"), str_of(method));
+    fields_add(&head.fields, fixture.arena, STR("access-control-request-headers"), str_of(names));
+    assert_true(preflight_of(&head, &preflight));
+    return router_match_preflight(site->routers[0], &head, &preflight, path, fixture.arena, &match)
+               ? match.route->name.data
+               : "none";
+}
+
+static void test_preflights(void **state)
+{
+    (void)state;
+    GOOD("api a cors = 'https://app.example'; host = 'h';\n"
+         "get path = '/u/{id}'; methods = [ 'GET', 'PUT' ];\n"
+         "any path = '/u/{id}/any';\n"
+         "new path = '/k'; methods = [ 'PATCH' ]; headers = ( { name = 'X-Kind'; equals = 'new'; } );\n"
+         "not path = '/k'; methods = [ 'PATCH' ]; headers = ( { name = 'X-Old'; not = true; } );\n"
+         "type path = '/t'; methods = [ 'POST' ]; headers = ( { name = 'Content-Type'; equals = 'a/b'; } );\n"
+         "q path = '/q'; methods = [ 'PUT' ]; query = ( { name = 'v'; equals = '1'; } );\n"
+         "rest path = '/q/{x*}'; methods = [ 'PUT' ];\n"
+         "api b cors = false; host = 'h';\n"
+         "del path = '/u/{id}'; methods = [ 'DELETE' ];\n"
+         "opt path = '/u/{id}'; methods = [ 'OPTIONS' ];\n");
+    assert_string_equal(ahead("GET", "/u/1", ""), "get");
+    assert_string_equal(ahead("PUT", "/u/1", ""), "get");
+    assert_string_equal(param("id"), "1");
+    assert_string_equal(ahead("HEAD", "/u/1", ""), "get");
+    assert_string_equal(ahead("PATCH", "/u/1", ""), "get"); /* nobody's: it is to hear so */
+    assert_string_equal(ahead("DELETE", "/u/1", ""), "none");
+    assert_string_equal(ahead("put", "/u/1/any", ""), "any");
+    assert_string_equal(ahead("GET", "/nowhere", ""), "none");
+    assert_string_equal(ahead("PATCH", "/k", "x-other, x-kind"), "new");
+    assert_string_equal(ahead("PATCH", "/k", "x-other"), "not");
+    assert_string_equal(ahead("PATCH", "/k", "x-old"), "none");
+    assert_string_equal(ahead("POST", "/t", ""), "type"); /* its value isn't known yet */
+    assert_string_equal(ahead("PUT", "/q?v=1", ""), "q");
+    assert_string_equal(ahead("PUT", "/q?v=2", ""), "none");
+    CHECK("OPTIONS", "/u/1", "", "opt");
+}
+
+static void test_no_preflights(void **state)
+{
+    static const char *const fields[][2] = {{"", ""},
+                                            {"Access-Control-Request-Method", "GET"},
+                                            {"Access-Control-Request-Method", "G T"},
+                                            {"Access-Control-Request-Method", ""}};
+    (void)state;
+    for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
+        struct request_head head = {.method = METHOD_OPTIONS};
+        struct preflight preflight;
+        if (i != 1) /* without an origin */
+            fields_add(&head.fields, fixture.arena, STR("Origin"), STR("https://app.example"));
+        fields_add(&head.fields, fixture.arena, str_of(fields[i][0]), str_of(fields[i][1]));
+        assert_false(preflight_of(&head, &preflight));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -478,6 +544,8 @@ int main(void)
         CONF_TEST(test_version_by_media_type),
         CONF_TEST(test_version_texts),
         CONF_TEST(test_exceeded),
+        CONF_TEST(test_preflights),
+        CONF_TEST(test_no_preflights),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
