@@ -24,6 +24,7 @@ struct segment_plan memory_plan(const struct settings *settings)
         .limits = (size_t)state->limits,
         .quotas = (size_t)state->quotas,
         .concurrency = (size_t)state->concurrency,
+        .tokens = (size_t)state->tokens,
         .names = (unsigned)state->names,
         .staples = (unsigned)state->staples,
     };

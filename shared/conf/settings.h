@@ -28,6 +28,7 @@ struct state_settings {
     int64_t upstreams;                   /* cells of that zone */
     int64_t endpoints;                   /* likewise */
     int64_t limits, quotas, concurrency; /* bytes of those zones */
+    int64_t tokens;                      /* likewise */
     int64_t names;                       /* endpoints that are names, likewise */
     int64_t staples;                     /* certificates with a fetched OCSP response, likewise */
     const char *file;                    /* the snapshot; NULL: none */

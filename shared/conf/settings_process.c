@@ -31,6 +31,9 @@ static const struct row state_rows[] = {
     STATE(ROW_SIZE, concurrency, .fallback = "4M", .min = 8 * KB, .max = GB, .flags = ROW_RESTART,
           .help = "memory for the keys of `concurrency`: for each with requests in flight 2 bytes a process "
                   "that there may be"),
+    STATE(ROW_SIZE, tokens, .fallback = "1M", .min = 8 * KB, .max = 4 * GB, .flags = ROW_RESTART,
+          .help = "memory for what was found out of good credentials: 1K for each, that isn't checked again "
+                  "until it ends"),
     STATE(
         ROW_STRING, file, .flags = ROW_PATH,
         .help =

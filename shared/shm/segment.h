@@ -25,6 +25,7 @@ struct segment_plan {
     size_t limits;        /* bytes of that zone: state.limits */
     size_t quotas;        /* state.quotas */
     size_t concurrency;   /* state.concurrency */
+    size_t tokens;        /* state.tokens */
     unsigned names;       /* state.names */
     unsigned staples;     /* state.staples */
     const uint64_t *seed; /* two words: of a snapshot; NULL: random */

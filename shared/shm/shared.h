@@ -12,6 +12,7 @@
 #include "shared/shm/staples.h"
 #include "shared/shm/stats.h"
 #include "shared/shm/tickets.h"
+#include "shared/shm/tokens.h"
 #include "shared/shm/wake.h"
 
 struct snapshot;
@@ -27,6 +28,7 @@ struct shared {
     struct concurrency *concurrency;
     struct overrides *overrides;
     struct tickets *tickets;
+    struct tokens *tokens;
 };
 
 /* The segment with all its zones and the eventfds. 0, or -1 and `*why` in `arena`. Master, once. */

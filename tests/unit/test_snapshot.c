@@ -48,10 +48,13 @@ static bool load(void *zone, const void *data, size_t size, const struct zone_ti
     return true;
 }
 
-static const struct zone_kind ant = {"ant", 1, size_of, init, NULL, save, load};
-static const struct zone_kind bee = {"bee", 1, size_of, init, NULL, NULL, NULL};
-static const struct zone_kind cow = {"cow", 2, size_of, init, NULL, save, load};
-static const struct zone_kind new_cow = {"cow", 3, size_of, init, NULL, save, load};
+static const struct zone_kind ant = {
+    .name = "ant", .version = 1, .size = size_of, .init = init, .save = save, .load = load};
+static const struct zone_kind bee = {.name = "bee", .version = 1, .size = size_of, .init = init};
+static const struct zone_kind cow = {
+    .name = "cow", .version = 2, .size = size_of, .init = init, .save = save, .load = load};
+static const struct zone_kind new_cow = {
+    .name = "cow", .version = 3, .size = size_of, .init = init, .save = save, .load = load};
 static const struct zone_kind *const kinds[] = {&ant, &bee, &cow, NULL};
 static const struct zone_kind *const new_kinds[] = {&ant, &bee, &new_cow, NULL};
 static const struct segment_plan plan = {.slots = 1, .log_ring = 4096, .size_at_most = 1 << 20};

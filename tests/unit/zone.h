@@ -54,7 +54,8 @@ static inline void zone_open(size_t bytes)
                                  .size_at_most = 256 << 20,
                                  .limits = bytes,
                                  .quotas = bytes,
-                                 .concurrency = bytes};
+                                 .concurrency = bytes,
+                                 .tokens = bytes};
     arena = arena_new(4096);
     assert_int_equal(shared_create(&shared, &plan, arena, &why), 0);
     board = mmap(NULL, sizeof *board, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
