@@ -56,7 +56,7 @@ static void empty_into(struct connection *to, size_t length)
             return;
         }
         length -= taken;
-        if (n < 0) {
+        if (n <= 0) {
             keep_rest(to, length);
             return;
         }
