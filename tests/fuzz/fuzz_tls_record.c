@@ -1,11 +1,13 @@
-/* The record layer of TLS 1.3. The first byte chooses the suite and what the rest is: bytes off the wire, or a sequence of
- * {two bytes of length, content} that the other side seals, so that it gets past the cipher. The results are within
+/* The record layer of TLS 1.3 and TLS 1.2. The first byte chooses the suite and what the rest is: bytes off the wire, or a sequence of
+ * {two bytes of length, content} that the other side seals (of TLS 1.2: the first byte of the content is its type), so that it gets past the cipher. The results are within
  * bounds, the same when a record comes in two reads, and what we seal afterwards is what the other side opens. */
 #include "tests/fuzz/fuzz.h"
 
 #include "tests/unit/tls_sealer.h"
 
-enum { SEALED = 4 };
+enum { SEALED = 8 };
+
+static const uint16_t suites[SEALED] = {0x1301, 0x1302, 0x1303, 0xc02b, 0xc02c, 0xcca9, 0xc02b, 0xcca9};
 
 static struct tls_record server, client;
 
@@ -58,7 +60,7 @@ static void open_raw(const uint8_t *data, size_t size)
 
 static void open_sealed(const uint8_t *data, size_t size)
 {
-    static uint8_t record[TLS_RECORD_HEADER + TLS_RECORD_SEALED_MAX + TLS_TAG_LENGTH];
+    static uint8_t record[TLS_RECORD_HEADER + TLS_EXPLICIT_MAX + TLS_RECORD_SEALED_MAX + TLS_TAG_LENGTH];
     bool more = true;
     while (more && size >= 2) {
         size_t length = (size_t)(data[0] << 8 | data[1]) % (TLS_RECORD_SEALED_MAX + 1);
@@ -66,10 +68,13 @@ static void open_sealed(const uint8_t *data, size_t size)
         size -= 2;
         if (length > size)
             length = size;
-        size_t sealed = sealer_seal(&client, data, length, record), used;
+        bool typed = client.suite->version == TLS_SUITE_1_2 && length > 0;
+        size_t sealed = typed ? sealer_put(&client, data[0], data + 1, length - 1, record)
+                              : sealer_seal(&client, data, length, record);
+        size_t used;
         more = open_record(record, sealed, length % sealed, &used);
         CHECK(!more || used == sealed);
-        if (server.receiving.sequence == 0)
+        if (server.receiving.sequence == 0 && server.suite->version == TLS_SUITE_1_3)
             follow_key_update();
         data += length;
         size -= length;
@@ -97,7 +102,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     if (size == 0)
         return 0;
-    CHECK(sealer_pair(&server, &client, tls_keys_suite((uint16_t)(0x1301 + data[0] % SEALED % 3))));
+    CHECK(sealer_pair(&server, &client, tls_keys_suite(suites[data[0] % SEALED])));
     if (data[0] & SEALED)
         open_sealed(data + 1, size - 1);
     else

@@ -463,6 +463,166 @@ static void test_secrets_are_wiped(void **state)
     assert_memory_equal(&pair.server, &nothing, sizeof nothing);
 }
 
+/* --- TLS 1.2 --- */
+
+static const uint16_t suites_1_2[] = {0xc02b, 0xc030, 0xccaa};
+
+/* What the other side has sealed as a record of that type. */
+static enum tls_record_result take_typed(struct pair *pair, uint8_t type, const void *content, size_t length,
+                                         struct tls_opened *opened)
+{
+    static uint8_t record[TLS_RECORD_HEADER + TLS_EXPLICIT_MAX + TLS_RECORD_DATA_MAX + 300],
+        output[sizeof record];
+    size_t size = sealer_put(&pair->client, type, content, length, record);
+    enum tls_record_result result = tls_record_open(&pair->server, record, size, output, opened);
+    assert_int_equal(opened->used, result == TLS_RECORD_FAILED && opened->used == 0 ? 0 : size);
+    return result;
+}
+
+static void test_1_2_types(void **state)
+{
+    (void)state;
+    static const struct {
+        uint8_t type, length, content[8];
+        enum tls_record_result result;
+        uint8_t alert;
+    } cases[] = {
+        {23, 2, "hi", TLS_RECORD_DATA, 0},
+        {23, 0, "", TLS_RECORD_NOTHING, 0},
+        {21, 2, {1, 0}, TLS_RECORD_CLOSED, 0},
+        {21, 2, {2, 0}, TLS_RECORD_CLOSED, 0},
+        {21, 2, {1, 100}, TLS_RECORD_NOTHING, 100}, /* a warning */
+        {21, 2, {2, 20}, TLS_RECORD_ALERTED, 20},
+        {21, 1, {2}, TLS_RECORD_FAILED, TLS_ALERT_DECODE_ERROR},
+        {21, 4, {1, 0, 1, 0}, TLS_RECORD_FAILED, TLS_ALERT_DECODE_ERROR},
+        {22, 4, {1, 0, 0, 0}, TLS_RECORD_NOTHING, 0}, /* ClientHello */
+        {22, 0, "", TLS_RECORD_FAILED, TLS_ALERT_UNEXPECTED_MESSAGE},
+        {22, 4, {0, 0, 0, 0}, TLS_RECORD_FAILED, TLS_ALERT_UNEXPECTED_MESSAGE},     /* HelloRequest */
+        {22, 5, {24, 0, 0, 1, 0}, TLS_RECORD_FAILED, TLS_ALERT_UNEXPECTED_MESSAGE}, /* KeyUpdate */
+        {22, 4, {20, 0, 0, 12}, TLS_RECORD_FAILED, TLS_ALERT_UNEXPECTED_MESSAGE},   /* Finished */
+        {20, 1, {1}, TLS_RECORD_FAILED, TLS_ALERT_UNEXPECTED_MESSAGE},              /* ChangeCipherSpec */
+        {24, 3, {1, 0, 0}, TLS_RECORD_FAILED, TLS_ALERT_UNEXPECTED_MESSAGE},        /* heartbeat */
+        {0, 1, {0}, TLS_RECORD_FAILED, TLS_ALERT_UNEXPECTED_MESSAGE},
+    };
+    for (size_t suite = 0; suite < sizeof suites_1_2 / sizeof *suites_1_2; suite++)
+        for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+            struct pair pair;
+            struct tls_opened opened;
+            pair = pair_of(suites_1_2[suite]);
+            assert_int_equal(take_typed(&pair, cases[i].type, cases[i].content, cases[i].length, &opened),
+                             cases[i].result);
+            assert_int_equal(opened.alert, cases[i].alert);
+            if (cases[i].result == TLS_RECORD_DATA)
+                assert_str(opened.data, "hi");
+            end(&pair);
+        }
+}
+
+static void test_1_2_sizes(void **state)
+{
+    (void)state;
+    static uint8_t content[TLS_RECORD_DATA_MAX + 1];
+    for (size_t i = 0; i < sizeof suites_1_2 / sizeof *suites_1_2; i++) {
+        struct pair pair;
+        struct tls_opened opened;
+        pair = pair_of(suites_1_2[i]);
+        assert_int_equal(take_typed(&pair, 23, content, TLS_RECORD_DATA_MAX, &opened), TLS_RECORD_DATA);
+        assert_int_equal(opened.data.length, TLS_RECORD_DATA_MAX);
+        assert_int_equal(take_typed(&pair, 23, content, TLS_RECORD_DATA_MAX + 1, &opened), TLS_RECORD_FAILED);
+        assert_int_equal(opened.alert, TLS_ALERT_RECORD_OVERFLOW);
+        end(&pair);
+
+        /* One that can't have a nonce and a tag in it; and one of another version. */
+        uint8_t output[64];
+        pair = pair_of(suites_1_2[i]);
+        uint8_t record[64] = {23, 3, 3, 0,
+                              (uint8_t)(pair.server.suite->explicit_length + TLS_TAG_LENGTH - 1)};
+        assert_int_equal(tls_record_open(&pair.server, record, sizeof record, output, &opened),
+                         TLS_RECORD_FAILED);
+        assert_int_equal(opened.alert, TLS_ALERT_BAD_RECORD_MAC);
+        for (uint8_t minor = 0; minor < 5; minor++) {
+            record[2] = minor;
+            enum tls_record_result result = tls_record_open(&pair.server, record, 3, output, &opened);
+            assert_int_equal(result, minor == 3 ? TLS_RECORD_MORE : TLS_RECORD_FAILED);
+            assert_int_equal(opened.alert, minor == 3 ? 0 : TLS_ALERT_PROTOCOL_VERSION);
+        }
+        end(&pair);
+    }
+}
+
+/* No bit of a record can be changed: header, nonce, content and tag; nor can it come twice, or out of order. */
+static void test_1_2_changed_records(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof suites_1_2 / sizeof *suites_1_2; i++) {
+        uint8_t record[100], copy[100], output[100];
+        struct tls_opened opened;
+        struct pair pair;
+        pair = pair_of(suites_1_2[i]);
+        size_t size = sealer_put(&pair.client, 23, "content", 7, record);
+        for (size_t bit = 0; bit < 8 * size; bit++) {
+            memcpy(copy, record, size);
+            copy[bit / 8] ^= (uint8_t)(1 << bit % 8);
+            pair.server.receiving.sequence = 0;
+            enum tls_record_result result = tls_record_open(&pair.server, copy, size, output, &opened);
+            assert_true(result == TLS_RECORD_FAILED ||
+                        (result == TLS_RECORD_MORE && bit / 8 < TLS_RECORD_HEADER));
+        }
+        pair.server.receiving.sequence = 0;
+        assert_int_equal(tls_record_open(&pair.server, record, size, output, &opened), TLS_RECORD_DATA);
+        assert_str(opened.data, "content");
+        assert_int_equal(tls_record_open(&pair.server, record, size, output, &opened), TLS_RECORD_FAILED);
+        assert_int_equal(opened.alert, TLS_ALERT_BAD_RECORD_MAC);
+        end(&pair);
+    }
+}
+
+/* Who asks for another handshake again and again is answered once a read, and not for ever. */
+static void test_1_2_floods(void **state)
+{
+    (void)state;
+    struct pair pair;
+    struct tls_opened opened;
+    uint8_t out[TLS_RECORD_ALERT_MAX];
+    pair = pair_of(0xc02b);
+    assert_false(tls_record_must_send(&pair.server));
+    for (unsigned i = 0; i < TLS_RECORD_IDLE_MAX; i++)
+        assert_int_equal(take_typed(&pair, 22, "\1\0\0\0", 4, &opened), TLS_RECORD_NOTHING);
+    assert_true(tls_record_must_send(&pair.server));
+    size_t size = tls_record_seal(&pair.server, NULL, 0, out);
+    assert_in_range(size, 1, sizeof out);
+    assert_false(tls_record_must_send(&pair.server));
+    assert_int_equal(tls_record_open(&pair.client, out, size, out + TLS_RECORD_HEADER, &opened),
+                     TLS_RECORD_NOTHING);
+    assert_int_equal(opened.alert, TLS_ALERT_NO_RENEGOTIATION);
+    assert_int_equal(take_typed(&pair, 22, "\1\0\0\0", 4, &opened), TLS_RECORD_FAILED);
+    assert_int_equal(opened.alert, TLS_ALERT_UNEXPECTED_MESSAGE);
+    end(&pair);
+}
+
+static void test_1_2_pieces(void **state)
+{
+    (void)state;
+    static char text[40000];
+    static uint8_t out[sizeof text + 8 * TLS_RECORD_OVERHEAD_MAX], output[sizeof out];
+    const struct str pieces[] = {{text, 10}, {text + 10, 0}, {text + 10, 30000}, {text + 30010, 9990}};
+    memset(text, 'x', sizeof text);
+    for (size_t i = 0; i < sizeof suites_1_2 / sizeof *suites_1_2; i++) {
+        struct pair pair;
+        struct tls_opened opened;
+        pair = pair_of(suites_1_2[i]);
+        size_t size = tls_record_seal(&pair.server, pieces, 4, out), at = 0, got = 0;
+        assert_true(size <= tls_record_sealed(&pair.server, sizeof text));
+        for (; at < size; at += opened.used) {
+            assert_int_equal(tls_record_open(&pair.client, out + at, size - at, output, &opened),
+                             TLS_RECORD_DATA);
+            got += opened.data.length;
+        }
+        assert_int_equal(got, sizeof text);
+        end(&pair);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -480,6 +640,11 @@ int main(void)
         cmocka_unit_test(test_small_records),
         cmocka_unit_test(test_limits_of_keys),
         cmocka_unit_test(test_secrets_are_wiped),
+        cmocka_unit_test(test_1_2_types),
+        cmocka_unit_test(test_1_2_sizes),
+        cmocka_unit_test(test_1_2_changed_records),
+        cmocka_unit_test(test_1_2_floods),
+        cmocka_unit_test(test_1_2_pieces),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

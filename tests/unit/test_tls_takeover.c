@@ -53,11 +53,26 @@ struct talk {
 
 /* What the test varies. */
 struct options {
-    const char *suite;
+    const char *suite; /* as OpenSSL calls it: TLS_… is one of TLS 1.3 */
     size_t tickets;
     uint8_t fragment; /* max_fragment_length's code */
     SSL_SESSION *resumed;
 };
+
+static bool is_1_2(const struct options *options)
+{
+    return strncmp(options->suite, "TLS_", 4) != 0;
+}
+
+static void choose_suite(SSL *client, const struct options *options)
+{
+    if (!is_1_2(options)) {
+        assert_int_equal(SSL_set_ciphersuites(client, options->suite), 1);
+        return;
+    }
+    assert_int_equal(SSL_set_max_proto_version(client, TLS1_2_VERSION), 1);
+    assert_int_equal(SSL_set_cipher_list(client, options->suite), 1);
+}
 
 /* `early`: what the client sends with its last flight, before the server has read that. */
 static void start(struct talk *talk, const struct options *options, const char *early)
@@ -71,7 +86,7 @@ static void start(struct talk *talk, const struct options *options, const char *
     SSL_set_bio(server, talk->to_server, talk->to_client);
     talk->client = SSL_new(client_context);
     SSL_set_connect_state(talk->client);
-    assert_int_equal(SSL_set_ciphersuites(talk->client, options->suite), 1);
+    choose_suite(talk->client, options);
     if (options->fragment)
         SSL_set_tlsext_max_fragment_length(talk->client, options->fragment);
     if (options->resumed)
@@ -82,10 +97,13 @@ static void start(struct talk *talk, const struct options *options, const char *
 
     assert_int_equal(SSL_do_handshake(talk->client), -1);
     assert_int_equal(SSL_do_handshake(server), -1);
-    assert_int_equal(SSL_do_handshake(talk->client), 1);
+    bool server_ends = is_1_2(options) && !options->resumed; /* else the client's flight is the last */
+    assert_int_equal(SSL_do_handshake(talk->client), server_ends ? -1 : 1);
     if (early)
         assert_int_equal(SSL_write(talk->client, early, (int)strlen(early)), strlen(early));
     assert_int_equal(SSL_do_handshake(server), 1);
+    if (server_ends)
+        assert_int_equal(SSL_do_handshake(talk->client), 1);
     ERR_clear_error();
     assert_int_equal(SSL_session_reused(server), options->resumed != NULL);
     assert_true(tls_takeover(&takeover, server, &talk->record));
@@ -175,8 +193,10 @@ static void client_writes(struct talk *talk, const char *data, size_t length)
 
 /* --- tests --- */
 
-static const char *const suites[] = {"TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384",
-                                     "TLS_CHACHA20_POLY1305_SHA256"};
+enum { OF_1_3 = 3 }; /* the first ones, that have KeyUpdate and padding */
+static const char *const suites[] = {"TLS_AES_128_GCM_SHA256",        "TLS_AES_256_GCM_SHA384",
+                                     "TLS_CHACHA20_POLY1305_SHA256",  "ECDHE-ECDSA-AES128-GCM-SHA256",
+                                     "ECDHE-ECDSA-AES256-GCM-SHA384", "ECDHE-ECDSA-CHACHA20-POLY1305"};
 
 static void test_both_directions(void **state)
 {
@@ -185,7 +205,7 @@ static void test_both_directions(void **state)
         for (size_t tickets = 0; tickets < 3; tickets++) {
             struct talk talk;
             start(&talk, &(struct options){.suite = suites[i], .tickets = tickets}, NULL);
-            assert_int_equal(talk.record.sending.sequence, tickets);
+            assert_int_equal(talk.record.sending.sequence, i < OF_1_3 ? tickets : 1);
             client_writes(&talk, "a question", 10);
             receive(&talk, 65536);
             assert_received(&talk, "a question");
@@ -251,7 +271,7 @@ static void test_a_byte_at_a_time(void **state)
 static void test_key_updates_of_the_client(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < sizeof suites / sizeof *suites; i++) {
+    for (size_t i = 0; i < OF_1_3; i++) {
         struct talk talk;
         start(&talk, &(struct options){.suite = suites[i], .tickets = 1}, NULL);
         for (unsigned turn = 0; turn < 100; turn++) {
@@ -271,7 +291,7 @@ static void test_key_updates_of_the_client(void **state)
 static void test_key_updates_of_ours(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < sizeof suites / sizeof *suites; i++) {
+    for (size_t i = 0; i < OF_1_3; i++) {
         struct talk talk;
         start(&talk, &(struct options){.suite = suites[i], .tickets = 2}, NULL);
         struct tls_suite impatient = *talk.record.suite;
@@ -316,15 +336,17 @@ static void test_large_transfers(void **state)
 static void test_small_records(void **state)
 {
     (void)state;
-    struct talk talk;
     static const char data[5000] = "";
-    start(&talk,
-          &(struct options){.suite = suites[0], .tickets = 2, .fragment = TLSEXT_max_fragment_length_512},
-          NULL);
-    assert_int_equal(talk.record.most, 512);
-    send_bytes(&talk, data, sizeof data);
-    assert_client_reads(&talk, data, sizeof data);
-    finish(&talk);
+    for (size_t i = 0; i < sizeof suites / sizeof *suites; i++) {
+        struct talk talk;
+        start(&talk,
+              &(struct options){.suite = suites[i], .tickets = 2, .fragment = TLSEXT_max_fragment_length_512},
+              NULL);
+        assert_int_equal(talk.record.most, 512);
+        send_bytes(&talk, data, sizeof data);
+        assert_client_reads(&talk, data, sizeof data);
+        finish(&talk);
+    }
 }
 
 static void test_padded_records(void **state)
@@ -339,15 +361,42 @@ static void test_padded_records(void **state)
     finish(&talk);
 }
 
-static void test_closing(void **state)
+/* TLS 1.2: OpenSSL's client gives up when it is told no; it might go on. */
+static void test_renegotiation(void **state)
 {
     (void)state;
+    for (size_t i = OF_1_3; i < sizeof suites / sizeof *suites; i++) {
+        struct talk talk;
+        char buffer[10];
+        start(&talk, &(struct options){.suite = suites[i]}, NULL);
+        assert_int_equal(SSL_renegotiate(talk.client), 1);
+        assert_int_equal(SSL_do_handshake(talk.client), -1);
+        receive(&talk, 65536);
+        assert_int_equal(talk.last, TLS_RECORD_MORE);
+        assert_true(tls_record_must_send(&talk.record));
+        send_bytes(&talk, "no", 2);
+        ERR_clear_error();
+        assert_true(SSL_read(talk.client, buffer, sizeof buffer) <= 0);
+        assert_int_equal(ERR_GET_REASON(ERR_peek_error()), SSL_R_NO_RENEGOTIATION);
+        ERR_clear_error();
+        finish(&talk);
+    }
+}
+
+static void send_alert(struct talk *talk, enum tls_alert alert)
+{
+    uint8_t out[TLS_RECORD_ALERT_MAX];
+    size_t size = tls_record_alert(&talk->record, alert, out);
+    assert_in_range(size, 1, sizeof out);
+    assert_int_equal(BIO_write(talk->to_client, out, (int)size), size);
+}
+
+static void closing(const char *suite)
+{
     struct talk talk;
     char buffer[10];
-    uint8_t out[TLS_RECORD_ALERT_SIZE];
-    start(&talk, &(struct options){.suite = suites[0], .tickets = 2}, NULL);
-    assert_int_equal(tls_record_alert(&talk.record, TLS_ALERT_CLOSE_NOTIFY, out), sizeof out);
-    assert_int_equal(BIO_write(talk.to_client, out, sizeof out), sizeof out);
+    start(&talk, &(struct options){.suite = suite, .tickets = 2}, NULL);
+    send_alert(&talk, TLS_ALERT_CLOSE_NOTIFY);
     assert_int_equal(SSL_read(talk.client, buffer, sizeof buffer), 0);
     assert_int_equal(SSL_get_error(talk.client, 0), SSL_ERROR_ZERO_RETURN);
     client_writes(&talk, "last words", 10); /* the other direction is open */
@@ -357,9 +406,8 @@ static void test_closing(void **state)
     assert_int_equal(talk.last, TLS_RECORD_CLOSED);
     finish(&talk);
 
-    start(&talk, &(struct options){.suite = suites[0], .tickets = 2}, NULL);
-    assert_int_equal(tls_record_alert(&talk.record, TLS_ALERT_BAD_RECORD_MAC, out), sizeof out);
-    assert_int_equal(BIO_write(talk.to_client, out, sizeof out), sizeof out);
+    start(&talk, &(struct options){.suite = suite, .tickets = 2}, NULL);
+    send_alert(&talk, TLS_ALERT_BAD_RECORD_MAC);
     ERR_clear_error();
     assert_true(SSL_read(talk.client, buffer, sizeof buffer) <= 0);
     assert_int_equal(ERR_GET_REASON(ERR_peek_error()), SSL_R_SSLV3_ALERT_BAD_RECORD_MAC);
@@ -367,7 +415,7 @@ static void test_closing(void **state)
     finish(&talk);
 
     /* A client that doesn't like our records says so. */
-    start(&talk, &(struct options){.suite = suites[0], .tickets = 2}, NULL);
+    start(&talk, &(struct options){.suite = suite, .tickets = 2}, NULL);
     talk.record.sending.sequence++;
     send_bytes(&talk, "x", 1);
     assert_true(SSL_read(talk.client, buffer, sizeof buffer) <= 0);
@@ -376,6 +424,13 @@ static void test_closing(void **state)
     assert_int_equal(talk.last, TLS_RECORD_ALERTED);
     assert_int_equal(talk.opened.alert, TLS_ALERT_BAD_RECORD_MAC);
     finish(&talk);
+}
+
+static void test_closing(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof suites / sizeof *suites; i++)
+        closing(suites[i]);
 }
 
 static void test_not_ours(void **state)
@@ -402,6 +457,7 @@ int main(void)
         cmocka_unit_test(test_large_transfers),
         cmocka_unit_test(test_small_records),
         cmocka_unit_test(test_padded_records),
+        cmocka_unit_test(test_renegotiation),
         cmocka_unit_test(test_closing),
         cmocka_unit_test(test_not_ours),
     };

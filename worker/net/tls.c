@@ -269,7 +269,7 @@ static uint8_t *sealed_end(const struct net *net)
 static void seal_alert(struct tls *tls, enum tls_alert alert)
 {
     tls->ended = true;
-    assert(NET_SEALED - tls->net->sealed_length >= TLS_RECORD_ALERT_SIZE);
+    assert(NET_SEALED - tls->net->sealed_length >= TLS_RECORD_ALERT_MAX);
     tls->net->sealed_length += tls_record_alert(&tls->record, alert, sealed_end(tls->net));
 }
 

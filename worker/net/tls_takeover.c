@@ -47,13 +47,32 @@ static uint16_t most_in_a_record(const SSL *session)
     return lengths[code < sizeof lengths / sizeof *lengths ? code : 0];
 }
 
+/* TLS 1.2: one record is sealed by each side until now, its Finished (RFC 5246, section 7.4.9), in the first handshake and in one
+ * that resumes: tickets go in the clear (RFC 5077, section 3.3). */
+static bool take_keys(const SSL *session, const struct tls_suite *suite, struct tls_record *record)
+{
+    uint8_t master[TLS_MASTER_LENGTH], client[TLS_RANDOM_LENGTH], server[TLS_RANDOM_LENGTH];
+    struct tls_key_block keys;
+    bool done =
+        SSL_SESSION_get_master_key(SSL_get_session(session), master, sizeof master) == sizeof master &&
+        SSL_get_client_random(session, client, sizeof client) == sizeof client &&
+        SSL_get_server_random(session, server, sizeof server) == sizeof server &&
+        tls_keys_expand(suite, master, client, server, &keys) &&
+        tls_record_start_with(record, suite, &keys, 1, 1, most_in_a_record(session));
+    OPENSSL_cleanse(master, sizeof master);
+    OPENSSL_cleanse(&keys, sizeof keys);
+    return done;
+}
+
 bool tls_takeover(struct tls_takeover *takeover, SSL *session, struct tls_record *record)
 {
     const struct tls_suite *suite = NULL;
-    if (SSL_version(session) == TLS1_3_VERSION && SSL_is_init_finished(session) && !SSL_has_pending(session))
+    if (SSL_is_init_finished(session) && !SSL_has_pending(session))
         suite = tls_keys_suite(SSL_CIPHER_get_protocol_id(SSL_get_current_cipher(session)));
-    bool done = suite && tls_record_start(record, suite, &takeover->secrets, takeover->received,
-                                          takeover->sent, most_in_a_record(session));
+    bool done = suite && (suite->version == TLS_SUITE_1_3
+                              ? tls_record_start(record, suite, &takeover->secrets, takeover->received,
+                                                 takeover->sent, most_in_a_record(session))
+                              : take_keys(session, suite, record));
     SSL_set_app_data(session, NULL);
     SSL_set_msg_callback_arg(session, NULL);
     OPENSSL_cleanse(takeover, sizeof *takeover);

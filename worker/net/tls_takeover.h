@@ -1,5 +1,5 @@
 /* tls_takeover: from OpenSSL's session, whose handshake is done, to a record layer of our own. While the handshake goes on
- * this listens: the traffic secrets come by the key log, and the records that were sealed under them (the server's
+ * this listens, for TLS 1.3: the traffic secrets come by the key log, and the records that were sealed under them (the server's
  * tickets) are counted.
  *
  * The session must have read nothing behind the handshake: it is given no more bytes than it asks for, and it asks for
@@ -21,8 +21,8 @@ void tls_takeover_prepare(SSL_CTX *context);
 /* Listens to a handshake that hasn't begun. `takeover` outlives the session. */
 void tls_takeover_listen(struct tls_takeover *takeover, SSL *session);
 
-/* Takes over; the session is then only to be freed. False: it must go on with the session (another version than TLS 1.3,
- * a suite that we lack, bytes that it has read ahead). Either way the secrets are wiped. */
+/* Takes over; the session is then only to be freed. False: it must go on with the session (a suite that we lack: those
+ * of TLS 1.2 without an AEAD cipher; bytes that it has read ahead). Either way the secrets are wiped. */
 bool tls_takeover(struct tls_takeover *takeover, SSL *session, struct tls_record *record);
 
 #endif
