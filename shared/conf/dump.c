@@ -119,10 +119,41 @@ static void dump_map(struct dump *dump, const struct section *section, const str
     fputs("}", dump->out);
 }
 
+/* What is declared, by the policies that it is for; the file may name one policy only once. */
+static void dump_declared(struct dump *dump, const struct conf_declared *declared)
+{
+    const struct conf_extension *open = NULL;
+    fputs("{\n", dump->out);
+    dump->depth++;
+    for (unsigned i = 0; i < declared->count; i++) {
+        const struct conf_declaration *item = &declared->items[i];
+        if (item->extension != open) {
+            dump_indent(dump);
+            fprintf(dump->out, "%s = {\n", item->extension->name);
+            open = item->extension;
+            dump->depth++;
+        }
+        dump_indent(dump);
+        fprintf(dump->out, "%s = ", item->name);
+        dump_group(dump, item->extension->declared, item->conf);
+        fputs(";\n", dump->out);
+        if (i + 1 == declared->count || declared->items[i + 1].extension != open) {
+            dump->depth--;
+            dump_indent(dump);
+            fputs("};\n", dump->out);
+        }
+    }
+    dump->depth--;
+    dump_indent(dump);
+    fputs("}", dump->out);
+}
+
 /* Whether there is nothing to write: written, it would be another value than it is. */
 static bool dump_absent(const struct row *row, const void *field)
 {
     switch (row->kind) {
+    case ROW_DECLARED:
+        return ((const struct conf_declared *)field)->count == 0;
     case ROW_NUMBER:
     case ROW_DURATION:
     case ROW_SIZE:
@@ -188,6 +219,9 @@ static void dump_value(struct dump *dump, const struct row *row, const void *fie
         dump_map(dump, row->section, field);
         break;
     case ROW_POLICIES:
+        break;
+    case ROW_DECLARED:
+        dump_declared(dump, field);
         break;
     }
 }

@@ -179,6 +179,69 @@ static void load_map(struct conf_loader *loader, const struct row *row, struct c
     check_count(loader, row, list->count);
 }
 
+/* The names that may stand in a ROW_DECLARED. */
+static void unknown_declared(struct conf_loader *loader, const char *name)
+{
+    unsigned count = 0, size = 0;
+    for (const struct conf_extension *extension = loader->extensions; extension && extension->name;
+         extension++)
+        size++;
+    const char **names = arena_array(loader->scratch, size + 1, sizeof(*names));
+    for (unsigned i = 0; i < size; i++)
+        if (loader->extensions[i].declared)
+            names[count++] = loader->extensions[i].name;
+    loader_error(loader, "nothing of that kind can be declared%s",
+                 suggest_text(name, names, count, loader->scratch));
+}
+
+/* What one policy has declared, at loader->place: { NAME = {…}; } */
+static void load_declarations(struct conf_loader *loader, const struct conf_extension *extension,
+                              struct conf_declared *declared)
+{
+    const struct row row = {.kind = ROW_MAP, .section = extension->declared};
+    const struct node *group = loader->place->node;
+    struct conf_list list = {NULL, 0};
+    load_map(loader, &row, &list);
+    for (unsigned i = 0; i < list.count; i++)
+        declared->items[declared->count++] = (struct conf_declaration){
+            .extension = extension,
+            .origin = *(struct origin *)list.items[i],
+            .name = arena_strdup(loader->arena, node_name(node_at(group, i))),
+            .conf = list.items[i],
+        };
+}
+
+/* { POLICY = { NAME = {…}; }; } */
+static void load_declared(struct conf_loader *loader, struct conf_declared *declared)
+{
+    const struct place *outer = loader->place;
+    const struct value value = node_value(outer->node);
+    unsigned count = 0;
+    if (value.kind != VALUE_GROUP) {
+        loader_error(loader, "must be a group, not %s (write { KIND = { NAME = { … }; }; })",
+                     value_kind_text(value.kind));
+        return;
+    }
+    for (unsigned i = 0; i < node_count(outer->node); i++)
+        if (node_value(node_at(outer->node, i)).kind == VALUE_GROUP)
+            count += node_count(node_at(outer->node, i));
+    declared->items = arena_array(loader->arena, count, sizeof(*declared->items));
+    for (unsigned i = 0; i < node_count(outer->node); i++) {
+        const struct node *node = node_at(outer->node, i);
+        struct place place = place_setting(loader, node_name(node), node);
+        const struct conf_extension *extension = loader->extensions;
+        while (extension && extension->name &&
+               !(extension->declared && strcmp(extension->name, node_name(node)) == 0))
+            extension++;
+        loader->place = &place;
+        if (extension && extension->name)
+            load_declarations(loader, extension, declared);
+        else
+            unknown_declared(loader, node_name(node));
+        loader->place = outer;
+    }
+}
+
 /* The setting that is at loader->place. */
 static void load_row(struct conf_loader *loader, const struct row *row, void *target)
 {
@@ -195,6 +258,9 @@ static void load_row(struct conf_loader *loader, const struct row *row, void *ta
         break;
     case ROW_MAP:
         load_map(loader, row, target);
+        break;
+    case ROW_DECLARED:
+        load_declared(loader, target);
         break;
     default: {
         struct value value = node_value(loader->place->node);
@@ -335,7 +401,8 @@ static uint64_t load_settings(struct conf_loader *loader, const struct section *
             unknown_setting(loader, section, node_name(node));
         }
         loader->place = outer;
-        if (extension || (row && (row->kind == ROW_LIST || row->kind == ROW_MAP)))
+        if (extension ||
+            (row && (row->kind == ROW_LIST || row->kind == ROW_MAP || row->kind == ROW_DECLARED)))
             *elements += loader->errors->count - before;
     }
     return seen;

@@ -125,6 +125,8 @@ static const char *row_form(struct reference *reference, const struct row *row)
         return "{ NAME = { ... }; ... }";
     case ROW_POLICIES:
         return "";
+    case ROW_DECLARED:
+        return "{ POLICY = { NAME = { ... }; ... }; ... }";
     }
     return "";
 }
@@ -230,6 +232,13 @@ static void reference_extension(struct reference *reference, const struct conf_e
     reference_shorthand(reference, extension->section);
     reference_section(reference, extension->section,
                       arena_printf(reference->scratch, "%s.", extension->name));
+    if (!extension->declared)
+        return;
+    const char *declared = arena_printf(reference->scratch, "auth.%s.NAME", extension->name);
+    reference_term(reference, declared, "{ ... }");
+    reference_line(reference, "At the top level: what the policy's `use` names.", true);
+    reference_shorthand(reference, extension->declared);
+    reference_section(reference, extension->declared, arena_printf(reference->scratch, "%s.", declared));
 }
 
 static void reference_name(void *context, const char *name, bool argument, const char *help)

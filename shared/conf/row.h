@@ -31,6 +31,7 @@ enum row_kind {
     ROW_LIST,     /* struct conf_list: ( {…}, {…} ); elements of `section` */
     ROW_MAP,      /* struct conf_list: { name = {…}; }; the name goes to the section's `name_offset` */
     ROW_POLICIES, /* struct conf_policies: every setting of this group that a policy declares; no name of its own */
+    ROW_DECLARED, /* struct conf_declared: { POLICY = { NAME = {…}; }; }, of the policies' `declared` sections */
 };
 
 enum {
@@ -88,6 +89,8 @@ struct conf_extension {
     bool list;           /* may be a list of groups: several on one route */
     const char *help;    /* one line */
     const void *feature; /* whose it is: the policy */
+    const struct section
+        *declared; /* of what is declared once under a name (ROW_DECLARED); NULL: nothing is */
 };
 
 /* One use of an extension. `off`: `name = false`, an inherited one is switched off. */
@@ -100,6 +103,20 @@ struct conf_policy {
 
 struct conf_policies {
     struct conf_policy *items; /* in the order of the file */
+    unsigned count;
+};
+
+/* What is declared under a name, for policies that name it. */
+struct conf_declaration {
+    const struct conf_extension *extension;
+    struct origin origin;
+    const char *name;
+    void *conf;           /* a structure of the extension's declared section */
+    const void *compiled; /* the policy's: made of it when it was first named; NULL before */
+};
+
+struct conf_declared {
+    struct conf_declaration *items; /* in the order of the file */
     unsigned count;
 };
 

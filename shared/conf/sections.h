@@ -9,6 +9,7 @@ extern const struct section shed_section;     /* settings_process.c */
 extern const struct section state_section, log_section, admin_section,
     client_section;                                        /* settings_process.c */
 extern const struct section forwarded_section;             /* settings_forwarded.c */
+extern const struct section consumer_section;              /* settings_consumers.c */
 extern const struct section listener_section;              /* settings_listener.c */
 extern const struct section tls_section, tls_node_section; /* settings_tls.c */
 extern const struct section upstream_section;              /* settings_upstream.c */

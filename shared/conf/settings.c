@@ -5,6 +5,7 @@
  */
 #include "shared/conf/settings.h"
 
+#include "shared/conf/consumers.h"
 #include "shared/conf/sections.h"
 
 enum { WATCHDOG_LEAST_MS = 2000 };
@@ -112,6 +113,7 @@ static void settings_check(struct conf_loader *loader, void *structure)
     check_listeners(loader, settings);
     check_proxy_protocol(loader, settings);
     check_apis(loader, settings);
+    settings->consumer_table = consumers_build(loader, &settings->consumers);
     check_watchdog(loader, settings);
     if (settings->origin.file && !settings->listeners.count)
         conf_warn(loader, settings->origin, "listeners", "there are none, so that nothing is served");
@@ -157,6 +159,9 @@ static const struct row rows[] = {
     S(ROW_GROUP, shed, .section = &shed_section,
       .help = "when a worker is overloaded, and refuses requests of routes that are less important"),
     S(ROW_GROUP, tls, .section = &tls_node_section, .help = "what holds for TLS on all listeners"),
+    S(ROW_DECLARED, auth,
+      .help = "how clients show who they are, by policy and name: routes name what they take"),
+    S(ROW_LIST, consumers, .section = &consumer_section, .help = "who may call: names, keys and groups"),
     S(ROW_LIST, listeners, .section = &listener_section, .help = "the addresses that are listened on"),
     S(ROW_MAP, upstreams, .section = &upstream_section, .help = "the services behind, by name"),
     S(ROW_GROUP, defaults, .section = &defaults_section,

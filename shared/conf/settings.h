@@ -446,6 +446,35 @@ struct defaults_settings {
     struct conf_policies policies;
 };
 
+/* A key of a consumer: its digest alone is known here. */
+struct consumer_key_settings {
+    struct origin origin;
+    const char *digest;       /* "sha256:" and 64 hexadecimal digits */
+    const char *expires;      /* a time; NULL: never */
+    unsigned char sha256[32]; /* derived */
+    uint64_t expires_at;      /* derived: seconds of the wall clock; 0: never */
+};
+
+struct consumer_metadata_settings {
+    struct origin origin;
+    const char *name, *value;
+};
+
+/* Somebody who calls the services behind: a person, a partner, a program. */
+struct consumer_settings {
+    struct origin origin;
+    const char *name;
+    struct conf_list keys; /* struct consumer_key_settings */
+    const char *plan;      /* NULL: none */
+    struct conf_strings groups;
+    struct conf_list metadata; /* struct consumer_metadata_settings */
+    const char *expires;       /* a time; NULL: never */
+    bool enabled;
+    uint64_t expires_at; /* derived: seconds of the wall clock; 0: never */
+};
+
+struct consumers; /* consumers.h */
+
 struct settings {
     struct origin origin;
     int64_t workers; /* 0: one a CPU */
@@ -466,9 +495,12 @@ struct settings {
     struct resolver_settings resolver;
     struct shed_settings shed;
     struct tls_node_settings tls;
-    struct conf_list listeners; /* struct listener_settings */
-    struct conf_list upstreams; /* struct upstream_settings */
-    struct conf_list apis;      /* struct api_settings */
+    struct conf_declared auth;              /* what policies of identity name */
+    struct conf_list consumers;             /* struct consumer_settings */
+    const struct consumers *consumer_table; /* derived */
+    struct conf_list listeners;             /* struct listener_settings */
+    struct conf_list upstreams;             /* struct upstream_settings */
+    struct conf_list apis;                  /* struct api_settings */
     struct defaults_settings defaults;
 };
 

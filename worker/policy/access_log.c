@@ -1,4 +1,5 @@
 /* access_log: a line for each request, as log.access says, into this process's log ring. */
+#include "worker/request/identity.h"
 #include "worker/request/request.h"
 
 struct access_log {
@@ -90,6 +91,11 @@ static void what_came_of_it(struct request *request, struct buf *out)
     if (request->grpc_status.length) {
         BUF_LITERAL(out, "\",\"grpc_status\":\"");
         buf_json(out, request->grpc_status);
+    }
+    const struct consumer *consumer = identity_consumer(request->identity);
+    if (consumer) {
+        BUF_LITERAL(out, "\",\"consumer\":\"");
+        buf_json(out, consumer->name);
     }
     if (request->fault) {
         BUF_LITERAL(out, "\",\"fault\":\"");

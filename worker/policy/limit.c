@@ -1,7 +1,7 @@
 /* limit: how fast a route may be called, by each key, over all workers.
  *
- * It runs at the edge, so that what comes before a client is known is limited too. A limit whose key needs an identity has
- * to run later: that would be a second part (policy.h, `also`), for the keys that say so.
+ * It runs at the edge, so that what comes before a client is known is limited too. A limit whose key needs an identity runs
+ * when that was found, as its second part.
  */
 #include "shared/base/clock.h"
 #include "shared/conf/rate.h"
@@ -130,7 +130,7 @@ static void compile_texts(struct compiler *compiler, const struct limit_settings
                                             burst, window, bytes ? ";qu=\"content-bytes\"" : ""));
 }
 
-static const void *compile(struct compiler *compiler, const void *conf)
+static const void *compile_limit(struct compiler *compiler, const void *conf)
 {
     const struct limit_settings *settings = conf;
     const struct rate *rate = &settings->parsed;
@@ -150,6 +150,16 @@ static const void *compile(struct compiler *compiler, const void *conf)
     limit->meter.problem = PROBLEM_RATE_LIMITED;
     compile_texts(compiler, settings, limit);
     return limit;
+}
+
+static const void *compile(struct compiler *compiler, const void *conf)
+{
+    return meter_needs_identity(conf) ? NULL : compile_limit(compiler, conf);
+}
+
+static const void *compile_identified(struct compiler *compiler, const void *conf)
+{
+    return meter_needs_identity(conf) ? compile_limit(compiler, conf) : NULL;
 }
 
 /* --- requests --- */
@@ -240,12 +250,22 @@ static void on_done(struct request *request, const void *compiled)
     }
 }
 
+static const struct policy identified_part = {
+    .name = "limit",
+    .stage = STAGE_ADMIT,
+    .compile = compile_identified,
+    .on_request = on_request,
+    .on_response = on_response,
+    .on_done = on_done,
+};
+
 const struct policy policy_limit = {
     .name = "limit",
     .help = "how fast each client may come, over all workers",
     .stage = STAGE_EDGE,
     .section = &section,
     .list = true,
+    .also = &identified_part,
     .compile = compile,
     .on_request = on_request,
     .on_response = on_response,

@@ -20,6 +20,7 @@ __attribute__((constructor)) static void fill_extensions(void)
     struct conf_extension *extension = policy_extensions;
     for (const struct policy *const *policy = policy_table; *policy; policy++)
         if ((*policy)->section)
-            *extension++ = (struct conf_extension){(*policy)->name, (*policy)->section, (*policy)->list,
-                                                   (*policy)->help, *policy};
+            *extension++ =
+                (struct conf_extension){(*policy)->name, (*policy)->section, (*policy)->list, (*policy)->help,
+                                        *policy,         (*policy)->declared};
 }

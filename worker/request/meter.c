@@ -126,6 +126,31 @@ static bool is_plain(const char *text)
     return !strstr(text, "${");
 }
 
+/* consumer, consumer.plan, and so on. */
+static bool names_identity(const char *name)
+{
+    static const char *const words[] = {"consumer", "claim", "auth"};
+    size_t length = strcspn(name, ".}:");
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        if (strlen(words[i]) == length && strncmp(name, words[i], length) == 0)
+            return true;
+    return false;
+}
+
+bool meter_needs_identity(const void *conf)
+{
+    const struct meter_settings *settings = conf;
+    for (unsigned i = 0; i < settings->by.count; i++) {
+        const char *text = settings->by.items[i];
+        if (is_plain(text) && names_identity(text))
+            return true;
+        for (const char *name = text; (name = strstr(name, "${"));)
+            if (names_identity(name += 2))
+                return true;
+    }
+    return false;
+}
+
 /* One element of `by`. What is the same for all requests of the route goes into `*fixed`, the identity's text. */
 static bool compile_part(struct compiler *compiler, const struct meter_settings *settings, const char *text,
                          struct meter_part *parts, unsigned *count, const char **fixed)

@@ -68,6 +68,9 @@ struct meter {
     bool dry_run;
 };
 
+/* Whether a key of these settings is known only when the stage IDENTIFY is over. `conf` as below. */
+bool meter_needs_identity(const void *conf);
+
 /* `conf` is a structure that begins with struct meter_settings. `variant`: what, beside place and name, makes it another
  * one; or "". False: errors were reported. */
 bool meter_compile(struct compiler *compiler, const void *conf, const char *variant, struct meter *meter);

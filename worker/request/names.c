@@ -4,6 +4,7 @@
 #include "worker/codec/uri.h"
 #include "worker/net/tls.h"
 #include "worker/net/tls_shown.h"
+#include "worker/request/identity.h"
 #include "worker/request/request.h"
 
 static const struct str nothing = {NULL, 0};
@@ -260,6 +261,34 @@ VALUE(of_cookie)
 VALUE(of_grpc)
 {
     return str_eq(argument, STR("status")) ? request->grpc_status : nothing;
+}
+
+VALUE(of_consumer)
+{
+    const struct consumer *consumer = identity_consumer(request->identity);
+    return consumer ? consumer->name : nothing;
+}
+
+VALUE(of_consumer_fact)
+{
+    const struct consumer *consumer = identity_consumer(request->identity);
+    return consumer ? consumer_fact(consumer, argument) : nothing;
+}
+
+VALUE(of_claim)
+{
+    const struct identity *identity = request->identity;
+    return identity && identity->claim ? identity->claim(identity, argument, scratch) : nothing;
+}
+
+VALUE(of_auth)
+{
+    const struct identity *identity = request->identity;
+    if (!identity)
+        return nothing;
+    return str_eq(argument, STR("scheme"))    ? identity->scheme
+           : str_eq(argument, STR("subject")) ? identity->subject
+                                              : nothing;
 }
 
 VALUE(of_params)

@@ -56,7 +56,9 @@ struct policy {
     const char *help;
     enum stage stage;
     const struct section *section; /* its settings */
-    bool list;                     /* may stand several times on a route */
+    const struct section
+        *declared;   /* a scheme's: of one `auth.<policy>.<NAME>`, which its routes name; or NULL */
+    bool list;       /* may stand several times on a route */
     bool preflights; /* preflights of its routes' requests are routed to it, whatever methods those have */
     const struct policy *also; /* a part of it that runs at another stage, with the same settings; or NULL */
     /* For what is on every chain without being asked for: its configuration, or NULL when it is off. */
@@ -67,6 +69,8 @@ struct policy {
      * with these settings it has nothing to do, and is not in the chain (not of a content). */
     const void *(*compile)(struct compiler *compiler, const void *conf);
     enum verdict (*on_request)(struct request *request, const void *compiled);
+    /* A scheme's: adds the WWW-Authenticate by which a client is asked for its credentials (RFC 9110, section 11.6.1). */
+    void (*challenge)(struct request *request, const void *compiled);
     enum verdict (*on_content)(struct request *request,
                                const void *compiled); /* STAGE_CONTENT only; never NEXT */
     bool (*on_tunnel)(struct request *request, const void *compiled,
@@ -92,6 +96,9 @@ bool compile_line(struct compiler *compiler, const char *setting, const char *te
 
 /* Whether the route has the policy of that name, and that is of an earlier stage. */
 bool compile_beside(const struct compiler *compiler, const char *policy);
+
+/* What is declared under auth.<the policy's name>.`name`; NULL, and an error with a suggestion, if nothing is. */
+struct conf_declaration *compile_declared(struct compiler *compiler, const char *setting, const char *name);
 
 /* The index of an upstream in the settings; -1, and an error with a suggestion, if there is none of that name. */
 int compile_upstream(struct compiler *compiler, const char *setting, const char *name);

@@ -2,6 +2,7 @@
 #include "worker/request/problem.h"
 
 #include "worker/request/grpc.h"
+#include "worker/request/identity.h"
 #include "worker/request/request.h"
 
 const struct problem_row problem_rows[PROBLEM_COUNT] = {
@@ -60,6 +61,8 @@ void problem_render(struct request *request)
     request_answer(request, status, STR("application/problem+json"), buf_str(&body));
     if (request->problem == PROBLEM_METHOD_NOT_ALLOWED)
         request_add_field(request, STR("Allow"), request->match.allow);
+    if (status == 401)
+        identity_challenge(request);
     if (request->problem == PROBLEM_UPSTREAM_BUSY)
         request_add_field(request, STR("Retry-After"), STR("1"));
     if (request->retry_after)

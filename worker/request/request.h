@@ -16,6 +16,7 @@
 #include "worker/request/worker.h"
 
 struct breaking;
+struct identity;
 struct patience;
 struct signing;
 struct grpc_call;
@@ -113,6 +114,9 @@ struct request {
 
     struct request_tap *taps;
     struct meter_note *meter_notes; /* what it was charged: meter.h */
+
+    const struct identity *identity; /* who it is from, as schemes have found; NULL: nobody is known */
+    struct identifying *identifying; /* where a route's schemes are: identity.h; NULL: all must accept */
 
     struct grpc_call *grpc; /* of a gRPC client's request to a route with the policy `grpc`; else NULL */
     struct str grpc_status; /* that the answer says, for the log; empty: none */

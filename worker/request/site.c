@@ -97,6 +97,32 @@ int compile_upstream(struct compiler *compiler, const char *setting, const char 
     return -1;
 }
 
+struct conf_declaration *compile_declared(struct compiler *compiler, const char *setting, const char *name)
+{
+    const struct conf_declared *declared = &compiler->settings->auth;
+    const char *near = NULL;
+    unsigned least = 4;
+    for (unsigned i = 0; i < declared->count; i++) {
+        struct conf_declaration *item = &declared->items[i];
+        if (strcmp(item->extension->name, compiler->policy) != 0)
+            continue;
+        unsigned distance = str_distance(str_of(item->name), str_of(name), 3);
+        if (distance == 0)
+            return item;
+        if (distance < least && distance < strlen(item->name)) {
+            least = distance;
+            near = item->name;
+        }
+    }
+    if (near)
+        compile_error(compiler, setting, "there is no \"%s\" under auth.%s (did you mean \"%s\"?)", name,
+                      compiler->policy, near);
+    else
+        compile_error(compiler, setting, "there is no \"%s\" under auth.%s (declare it there)", name,
+                      compiler->policy);
+    return NULL;
+}
+
 bool compile_beside(const struct compiler *compiler, const char *policy)
 {
     for (unsigned i = 0; i < compiler->link_count; i++)
