@@ -1,24 +1,12 @@
 /* grpc_web: the bodies of gRPC-Web. Called for what browsers send to gRPC services, and for the answers. */
 #include "worker/codec/grpc_web.h"
 
-static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-
-/* -1: it is none. */
-static int value_of(char c)
-{
-    if (c >= 'A' && c <= 'Z')
-        return c - 'A';
-    if (c >= 'a' && c <= 'z')
-        return c - 'a' + 26;
-    if (c >= '0' && c <= '9')
-        return c - '0' + 52;
-    return c == '+' ? 62 : c == '/' ? 63 : -1;
-}
+#include "worker/codec/base64.h"
 
 /* One more character of the group. False: it can't stand there. */
 static bool take(struct grpc_web_decoder *decoder, char c)
 {
-    int value = value_of(c);
+    int value = base64_value(c);
     if (c == '=' && decoder->count >= 2)
         decoder->padding++;
     else if (value < 0 || decoder->padding)
@@ -49,18 +37,7 @@ bool grpc_web_decode_complete(const struct grpc_web_decoder *decoder)
 
 size_t grpc_web_encode(const char *data, size_t length, char *out)
 {
-    char *at = out;
-    for (size_t i = 0; i < length; i += 3, at += 4) {
-        size_t left = length - i;
-        uint32_t bits = (uint32_t)(uint8_t)data[i] << 16 |
-                        (left > 1 ? (uint32_t)(uint8_t)data[i + 1] << 8 : 0) |
-                        (left > 2 ? (uint8_t)data[i + 2] : 0);
-        at[0] = alphabet[bits >> 18];
-        at[1] = alphabet[bits >> 12 & 63];
-        at[2] = left > 1 ? alphabet[bits >> 6 & 63] : '=';
-        at[3] = left > 2 ? alphabet[bits & 63] : '=';
-    }
-    return (size_t)(at - out);
+    return base64_encode((struct str){data, length}, out);
 }
 
 void grpc_web_trailers_begin(struct buf *out)

@@ -2,6 +2,7 @@
 #include "worker/codec/structured.h"
 
 #include "shared/base/token.h"
+#include "worker/codec/base64.h"
 
 enum { INTEGER_DIGITS = 15, WHOLE_DIGITS = 12, FRACTION_DIGITS = 3, KEYS_MAX = 128 };
 
@@ -119,35 +120,6 @@ static bool read_token(struct str *rest, struct structured *item)
     return true;
 }
 
-static int base64_value(char c)
-{
-    if (c >= 'A' && c <= 'Z')
-        return c - 'A';
-    if (is_lower(c))
-        return c - 'a' + 26;
-    if (is_digit(c))
-        return c - '0' + 52;
-    return c == '+' ? 62 : c == '/' ? 63 : -1;
-}
-
-/* How many `=` end a text that is base64 as a whole; -1: it isn't. */
-static int padding(struct str text)
-{
-    int pad = 0;
-    if (text.length % 4 != 0)
-        return -1;
-    while (pad < 2 && text.length && text.data[text.length - 1] == '=') {
-        text.length--;
-        pad++;
-    }
-    for (size_t i = 0; i < text.length; i++)
-        if (base64_value(text.data[i]) < 0)
-            return -1;
-    if (pad && base64_value(text.data[text.length - 1]) & (pad == 1 ? 0x03 : 0x0f))
-        return -1;
-    return pad;
-}
-
 /* Behind its colon (section 4.2.7). */
 static bool read_bytes(struct str *rest, struct structured *item)
 {
@@ -156,7 +128,7 @@ static bool read_bytes(struct str *rest, struct structured *item)
         return false;
     item->type = STRUCTURED_BYTES;
     item->text = cut(rest, (size_t)end);
-    return take(rest, ':') && padding(item->text) >= 0;
+    return take(rest, ':') && base64_is(item->text);
 }
 
 static bool read_boolean(struct str *rest, struct structured *item)
@@ -481,38 +453,17 @@ struct str structured_find(struct str dictionary, struct str key)
 
 void structured_add_bytes(struct str bytes, struct buf *out)
 {
-    static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    size_t length = BASE64_ENCODED(bytes.length);
     buf_char(out, ':');
-    for (size_t i = 0; i < bytes.length; i += 3) {
-        size_t left = bytes.length - i;
-        uint32_t group = (uint32_t)(unsigned char)bytes.data[i] << 16;
-        if (left > 1)
-            group |= (uint32_t)(unsigned char)bytes.data[i + 1] << 8;
-        if (left > 2)
-            group |= (unsigned char)bytes.data[i + 2];
-        buf_char(out, letters[group >> 18]);
-        buf_char(out, letters[group >> 12 & 63]);
-        buf_char(out, left > 1 ? letters[group >> 6 & 63] : '=');
-        buf_char(out, left > 2 ? letters[group & 63] : '=');
+    if (length > out->size - out->length) {
+        out->overflow = true;
+        return;
     }
+    out->length += base64_encode(bytes, out->data + out->length);
     buf_char(out, ':');
 }
 
 ptrdiff_t structured_bytes(struct str base64, unsigned char *out, size_t size)
 {
-    int pad = padding(base64);
-    size_t length = base64.length / 4 * 3 - (size_t)(pad > 0 ? pad : 0);
-    if (pad < 0 || length > size)
-        return -1;
-    for (size_t i = 0, made = 0; i < base64.length; i += 4) {
-        uint32_t group = 0;
-        for (size_t j = 0; j < 4; j++)
-            group = group << 6 | (base64.data[i + j] == '=' ? 0 : (uint32_t)base64_value(base64.data[i + j]));
-        for (unsigned shift = 16; made < length; shift -= 8) {
-            out[made++] = (unsigned char)(group >> shift);
-            if (shift == 0)
-                break;
-        }
-    }
-    return (ptrdiff_t)length;
+    return base64_decode(base64, out, size);
 }
