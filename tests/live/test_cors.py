@@ -17,6 +17,7 @@ ROUTES = """
     { match = { path = "/users"; methods = [ "DELETE" ]; }; cors = false; proxy = { upstream = "origin"; }; },
     { match = { path = "/any"; }; proxy = { upstream = "origin"; }; },
     { match = { path = "/limited"; }; limit = { rate = "1/d"; burst = 1; }; respond = { status = 200; }; },
+    { match = { path = "/known"; }; mtls = "m"; respond = { status = 200; }; },
     { match = { path = "/dead"; }; proxy = { upstream = "dead"; }; },
     { match = { path = "/chosen"; headers = ( { name = "X-Kind"; equals = "new"; } ); methods = [ "PATCH" ]; };
       respond = { status = 200; body = "new"; }; },
@@ -66,6 +67,7 @@ class Cors(Case):
         self.origin_ = self.origin(upstream)
         return self.gateway(
             apis=f'{{ name = "a"; cors = {{ {cors} }}; routes = ( {routes} ); }}',
+            extra="auth = { mtls = { m = { unknown = true; }; }; };",
             upstreams=f'origin = {{ endpoints = ( "{self.origin_.text}" ); }}; '
                       f'dead = {{ endpoints = ( "127.0.0.1:{free_port()}" ); }};', **settings)
 
@@ -125,9 +127,10 @@ class Cors(Case):
         got = self.both(gateway, "GET", "/users", [])  # a cache must not give this one to a page
         self.assertEqual((said(got), vary(got)), ({}, {"Origin", "Accept-Encoding"}))
         self.assertEqual(gateway.get("/limited").status, 200)
-        for target, status in (("/limited", 429), ("/dead", 502)):
+        for target, status in (("/limited", 429), ("/dead", 502), ("/known", 401)):
             got = self.both(gateway, "GET", target, ask())
             self.assertEqual((got.status, said(got), vary(got)), (status, good, {"Origin"}))
+        self.assertEqual(self.both(gateway, "OPTIONS", "/known", ask("GET")).status, 204)  # preflights have no credentials
         got = self.both(gateway, "DELETE", "/users", ask())  # without cors: the service's own business
         self.assertEqual(said(got)["allow-origin"], APP)
         self.assertEqual(said(got)["max-age"], "99999")
