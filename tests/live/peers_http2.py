@@ -149,6 +149,7 @@ class Peer:
 
     def on_GoAwayFrame(self, frame):
         self.goaways.append(frame)
+        self.origin.told()
 
     def on_RstStreamFrame(self, frame):
         if frame.stream_id in self.requests:

@@ -30,7 +30,7 @@ class Upstream(Case):
         if not self.running:
             self.running = self.gateway(**settings)
         else:
-            self.running.reload(**settings)
+            self.running.replace(**settings)
         return self.running
 
     def stat(self, gateway, name):
@@ -467,6 +467,31 @@ class Wrong(Upstream):
         self.problem(gateway.get("/"), 504)
         self.assertEqual(gateway.get("/").body, b"good")
         self.assertEqual(len(origin.peers), 2)
+
+    def test_silence_ends_nobody_else_s_request(self):
+        """A connection that doesn't answer PING within timeout.connect is left; who waits on it has a time-out of his own."""
+        def serve(peer, request):
+            if peer is not origin.peers[0]:
+                peer.answer(request, b"elsewhere")
+            elif request.path == "/patient":
+                gate.wait(20)
+                peer.answer(request, b"late")
+
+        gate = threading.Event()
+        self.addCleanup(gate.set)
+        origin = self.peer(serve, pongs=False)
+        gateway = self.start(origin, more='timeout = { response = "200ms"; connect = "200ms"; };',
+                             apis='''{ name = "all"; routes = (
+                                 { match = { path = "/patient"; }; proxy = { upstream = "origin"; }; timeout = { response = "20s"; }; },
+                                 { match = { path = "/{rest*}"; }; proxy = { upstream = "origin"; }; } ); }''')
+        patient, = self.at_once(gateway, 1, "/patient")
+        origin.wait(lambda it: it.requests, "the patient request")
+        self.problem(gateway.get("/"), 504)
+        origin.wait(lambda it: it.peers[0].goaways, "GOAWAY: PING wasn't answered")
+        self.assertEqual(gateway.get("/").body, b"elsewhere")
+        gate.set()
+        self.assertEqual(patient.answer().body, b"late")
+        origin.wait(lambda it: it.peers[0].sock.fileno() < 0, "the end of the connection")
 
 
 class Settings(Upstream):

@@ -95,6 +95,7 @@ static void leave(struct client_connection *kept)
     struct http2_client *client = of_kept(kept);
     if (!client->leaving && client->connected)
         nghttp2_submit_goaway(client->session.library, NGHTTP2_FLAG_NONE, 0, NGHTTP2_NO_ERROR, NULL, 0);
+    http2_session_settle_later(&client->session);
     http2_client_leave(client);
 }
 
@@ -249,12 +250,10 @@ static void on_timeout(struct connection *connection)
                      connection->securing ? "its TLS handshake wasn't done within the connect time-out"
                      : client->connected  ? "its SETTINGS didn't come within the connect time-out"
                                           : "no connection within the connect time-out");
-    else if (client->doubted)
-        close_client(client, CLIENT_TIMEOUT, "it answers neither the request nor a PING");
-    else if (client->leaving)
+    else if (client->leaving && client->open == 0)
         close_client(client, CLIENT_CLOSED, "it takes nothing more");
     else
-        leave(&client->kept);
+        leave(&client->kept); /* idle too long, or silent: those who still wait on it have time-outs of their own */
 }
 
 void http2_client_doubt(struct http2_client *client)
