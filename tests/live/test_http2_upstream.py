@@ -302,6 +302,46 @@ class Refusals(Upstream):
         self.assertEqual((len(origin.requests), len(origin.peers)), (3, 1))
         self.assertEqual(self.stat(gateway, "upstream_refused"), 2)
 
+    def test_refused_streams_with_a_body(self):
+        """The body goes again from where it was kept, whatever the method and without retries; one that is larger isn't kept."""
+        def serve(peer, request):
+            if len(origin.requests) == 1:
+                peer.reset(request.stream, REFUSED_STREAM)
+            else:
+                peer.answer(request, bytes(request.body))
+
+        for size, status in ((1, 200), (16384, 200), (16385, 502)):
+            with self.subTest(size=size):
+                origin = self.peer(serve)
+                gateway = self.start(origin, more='retry = { buffer = "16K"; };')
+                with Client(gateway.port) as client:
+                    body = bytes(size)
+                    client.send_head("POST", "/", [("Content-Length", str(size))])
+                    client.send(body)
+                    answer = client.answer("POST")
+                self.assertEqual(answer.status, status)
+                if status == 200:
+                    self.assertEqual((answer.body, self.stat(gateway, "retries")), (body, 0))
+
+    def test_refused_in_the_midst_of_a_body(self):
+        """What came is sent again, what comes follows it."""
+        def serve(peer, request):
+            if len(origin.requests) == 1:
+                origin.wait(lambda it: request.body, "some of the body")
+                peer.reset(request.stream, REFUSED_STREAM)
+            else:
+                origin.wait(lambda it: request.ended, "the end of the body")
+                peer.answer(request, bytes(request.body))
+
+        origin = self.peer(serve, early=True)
+        gateway = self.start(origin)
+        with Client(gateway.port) as client:
+            client.send_head("POST", "/", [("Transfer-Encoding", "chunked")])
+            client.send(b"5\r\nfirst\r\n")
+            origin.wait(lambda it: len(it.requests) == 2, "the same request again")
+            client.send(b"6\r\nsecond\r\n0\r\n\r\n")
+            self.assertEqual(client.answer("POST").body, b"firstsecond")
+
     def test_refused_without_end(self):
         origin = self.peer(lambda peer, request: peer.reset(request.stream, REFUSED_STREAM))
         gateway = self.start(origin)
@@ -326,6 +366,22 @@ class Refusals(Upstream):
         gateway = self.start(origin, more='retry = { attempts = 2; statuses = [ 503 ]; backoff = { base = "0"; }; };')
         self.assertEqual(gateway.get("/").body, b"good")
         self.assertEqual(self.stat(gateway, "retries"), 1)
+
+    def test_connections_that_break_open_the_breaker(self):
+        """Requests whose connection was lost count, each of them."""
+        def serve(peer, request):
+            if len(origin.requests) == 3:
+                for one in origin.peers:
+                    one.sock.shutdown(socket.SHUT_RDWR)
+
+        origin = self.peer(serve)
+        gateway = self.start(origin, more='breaker = { errors = 3; open = "1h"; max_open = "1h"; };')
+        clients = self.at_once(gateway, 3)
+        for client in clients:
+            self.problem(client.answer(), 502)
+        self.problem(gateway.get("/"), 503)
+        self.assertEqual(len(origin.requests), 3)
+        gateway.wait_error("upstream origin: .*breaker")
 
     def test_hedging(self):
         def serve(peer, request):

@@ -253,7 +253,9 @@ static void on_timeout(struct connection *connection)
     else if (client->leaving && client->open == 0)
         close_client(client, CLIENT_CLOSED, "it takes nothing more");
     else
-        leave(&client->kept); /* idle too long, or silent: those who still wait on it have time-outs of their own */
+        leave(
+            &client
+                 ->kept); /* idle too long, or silent: those who still wait on it have time-outs of their own */
 }
 
 void http2_client_doubt(struct http2_client *client)

@@ -288,14 +288,26 @@ static bool admit(struct call *call)
     return true;
 }
 
+/* Whether the body may have to be sent twice; over HTTP/2 whatever the method, as the endpoint may refuse the stream. */
+static bool may_replay(const struct call *call)
+{
+    const struct retrying *retrying = call->retrying;
+    if (!call->body || call->events->background)
+        return false;
+    if (call->cluster->settings->protocol != UPSTREAM_HTTP1)
+        return true;
+    return retrying && (retrying->attempts > 1 || retrying->hedge) &&
+           (retrying->methods >> call->method & 1 || (call->grpc && retrying->grpc));
+}
+
 /* What may be needed for another try. */
 static void prepare_tries(struct call *call)
 {
     struct cluster *cluster = call->cluster;
-    const struct retrying *retrying = call->retrying;
-    budget_call(&cluster->cell->budget, &retrying->budget, cluster->worker->loop.now_ms, &cluster->payer);
-    bool again = retrying->methods >> call->method & 1 || (call->grpc && retrying->grpc);
-    if (call->body && again && (retrying->attempts > 1 || retrying->hedge))
+    if (call->retrying)
+        budget_call(&cluster->cell->budget, &call->retrying->budget, cluster->worker->loop.now_ms,
+                    &cluster->payer);
+    if (may_replay(call))
         call->replay = arena_zalloc(call->arena, sizeof *call->replay);
 }
 
@@ -324,8 +336,7 @@ bool call_start(struct call *call, struct cluster *cluster, const struct call_ev
     timer_init(&call->total, on_total);
     if (!admit(call))
         return false;
-    if (call->retrying)
-        prepare_tries(call);
+    prepare_tries(call);
     if ((end = end_of(call, order->deadline)))
         timer_set(&loop->timers, &call->total, end);
     return attempt_begin(call);

@@ -68,7 +68,6 @@ const struct retrying *retry_compile(const struct upstream_settings *upstream, s
         .cap = (uint64_t)retry->backoff.cap,
         .retry_after = (uint64_t)retry->retry_after,
         .budget = {retry->budget.ratio, retry->budget.minimum, (uint64_t)retry->budget.window},
-        .buffer = (size_t)retry->buffer,
     };
     if (upstream->hedge) {
         retrying->hedge = true;
@@ -80,6 +79,11 @@ const struct retrying *retry_compile(const struct upstream_settings *upstream, s
 
 /* --- the body --- */
 
+static size_t buffer_of(const struct call *call)
+{
+    return (size_t)call->cluster->settings->retry.buffer;
+}
+
 /* Room in steps that double, up to the most that is kept. */
 static void make_room(struct call *call, struct replay *replay, size_t length)
 {
@@ -89,8 +93,8 @@ static void make_room(struct call *call, struct replay *replay, size_t length)
         return;
     while (size - replay->length < length)
         size *= 2;
-    if (size > call->retrying->buffer)
-        size = call->retrying->buffer;
+    if (size > buffer_of(call))
+        size = buffer_of(call);
     char *data = arena_alloc(call->arena, size);
     if (replay->length)
         memcpy(data, replay->data, replay->length);
@@ -102,7 +106,7 @@ void replay_add(struct call *call, const char *data, size_t length, bool last)
 {
     struct replay *replay = call->replay;
     replay->last = last;
-    if (replay->lost || length > call->retrying->buffer - replay->length) {
+    if (replay->lost || length > buffer_of(call) - replay->length) {
         replay->lost = true;
         return;
     }

@@ -16,7 +16,6 @@ struct retrying {
     struct conf_numbers statuses;
     uint64_t per_try, base, cap, retry_after; /* ms */
     struct budget_rules budget;
-    size_t buffer;
     bool hedge;
     uint64_t hedge_delay; /* ms; 0: by the quantile */
     double quantile;
