@@ -146,6 +146,7 @@ struct listener_settings {
     int64_t max_connections;          /* of this listener, a worker; 0: no limit of its own */
     int proxy_protocol;               /* enum proxy_accept */
     struct tls_settings *tls;         /* NULL: plain */
+    bool h2c;                         /* of a plain one */
     const char *mode, *owner, *group; /* of a UNIX socket; mode octal, "0660" */
     unsigned unix_mode;               /* parsed */
 };

@@ -63,6 +63,10 @@ static const struct row rows[] = {
             "its client; trusted: those from trusted_proxies do, others are clients themselves"),
     LISTENER(ROW_OPTIONAL, tls, .section = &tls_section,
              .help = "TLS (https) on its connections, behind a PROXY header if there is one"),
+    LISTENER(
+        ROW_FLAG, h2c, .fallback = "true",
+        .help = "without tls: whether a connection that begins with HTTP/2's preface speaks HTTP/2; with tls "
+                "tls.alpn says which protocols there are"),
     LISTENER(ROW_STRING, mode, .help = "the permissions of a UNIX socket, octal; without it: 0660"),
     LISTENER(ROW_STRING, owner, .help = "the owner of a UNIX socket; without it: who starts the program"),
     LISTENER(ROW_STRING, group,

@@ -7,7 +7,7 @@ import threading
 
 from certificates import Authority, TlsClient
 from gatehouse import free_port
-from h2peer import CANCEL, H2Client, HEADER_LIST, MAX_STREAMS, NO_ERROR
+from h2peer import CANCEL, H2Client, HEADER_LIST, INTERNAL_ERROR, MAX_STREAMS, NO_ERROR
 from h2peer import PREFACE, PROTOCOL_ERROR, frames
 from pair import Pair
 from peers import Client, answer
@@ -55,6 +55,44 @@ class Http2(Pair):
             self.assertEqual(client.request("GET", "/ping").status, 200)
             client.send(PREFACE)
             self.assertIn(client.answer().status, (400, 501, 505))
+
+    def test_3_4_a_listener_without_http2(self):
+        """With h2c = false a preface is a request of HTTP/1 that makes no sense."""
+        gateway, _ = self.pair(apis=RESPOND, listeners="")
+        gateway.reload(listeners=f'{{ listen = "127.0.0.1:{gateway.port}"; h2c = false; }}')
+        with Client(gateway.port) as client:
+            client.send(PREFACE + frames.SettingsFrame(0).serialize())
+            self.problem(client.answer(), 501)
+        with Client(gateway.port) as client:
+            self.assertEqual(client.request("GET", "/ping").body, b"pong")
+
+    def test_a_head_that_is_too_large_to_send(self):
+        """The endpoint's own head fits, with what a policy adds it doesn't: the stream is reset, and the others go on."""
+        added = ", ".join(f'"X-{number}: {"a" * 4000}"' for number in range(4))
+        apis = f'''{{ name = "r"; routes = (
+            {{ match = {{ path = "/ping"; }}; respond = {{ status = 200; body = "pong"; }}; }},
+            {{ match = {{ path = "/large"; }}; headers = {{ response = {{ set = [ {added} ]; }}; }};
+               proxy = {{ upstream = "origin"; }}; }} ); }}'''
+        large = [(f"Y-{number}", "b" * 4000) for number in range(14)]
+        gateway, _ = self.pair(lambda request, sock: answer(b"body", fields=large), apis=apis)
+        with H2Client(gateway.port) as client:
+            stream = client.start("GET", "/large")
+            self.assertEqual(client.request("GET", "/ping").body, b"pong")
+            self.assertEqual(client.wait(stream).reset, INTERNAL_ERROR)
+            self.assertEqual(client.request("GET", "/ping").body, b"pong")
+        gateway.wait_error("an answer's head can't be sent by HTTP/2")
+        self.assertIn("too_large", [line.get("aborted") for line in gateway.wait_access(3)])
+
+    def test_a_full_table_of_limits(self):
+        """The same answers as over HTTP/1, a stream each, and the connection stays."""
+        apis = '''{ name = "r"; routes = ( { match = { prefix = "/"; }; respond = 204;
+            limit = { rate = "1/h"; by = "header.k"; when_full = "reject"; }; } ); }'''
+        gateway, _ = self.pair(apis=apis, state='state = { size = "16M"; limits = "8K"; quotas = "64K"; concurrency = "256K"; };')
+        with H2Client(gateway.port) as client:
+            answers = [client.request("GET", "/", [("k", str(number))]) for number in range(600)]
+        self.assertEqual({one.status for one in answers}, {204, 503})
+        refused = next(one for one in answers if one.status == 503)
+        self.assertIn(b"urn:gatehouse:problem:uncounted", bytes(refused.body))
 
     def test_6_5_settings(self):
         gateway, _ = self.pair(apis=RESPOND)

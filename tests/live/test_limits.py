@@ -1,10 +1,12 @@
 """The limits of client connections: each has its setting, its count, and its own answer or line in the log."""
+import json
 import select
 import socket
 import threading
 
 from gatehouse import answer, free_port, limit, no_more_descriptors, wait_until
 from pair import Pair
+from h2peer import H2Client, NO_ERROR
 from peers import Client
 
 PING = '{ name = "a"; routes = ( { match = { path = "/"; }; respond = { status = 200; body = "pong"; }; } ); }'
@@ -111,6 +113,26 @@ class Limits(Pair):
             first.close()
             wait_until(lambda: gateway.processes("worker")[0]["connections"] == 13, "the end of one")
             first, = self.fill(gateway.port, 1)
+
+    def test_too_many_of_an_address_over_http2(self):
+        """Each is told in the version that it speaks, and by GOAWAY to go."""
+        gateway = self.serve("client = { max_per_address = 1; };")
+        self.fill(gateway.port, 1)
+        with H2Client(gateway.port) as client:
+            answer = client.request("GET", "/")
+            self.assertEqual((answer.status, json.loads(answer.body)["status"]), (429, 429))
+            self.assertEqual(client.end(), NO_ERROR)
+        with H2Client(gateway.port, preface=False) as client:  # only a part of the preface comes
+            client.send(b"PRI")
+            self.refused_of(client.sock)
+        self.assertEqual(gateway.wait_access(3)[1]["version"], "HTTP/2")
+        wait_until(lambda: gateway.processes("worker")[0]["connections"] == 1, "the end of those")
+
+    def refused_of(self, sock):
+        said = b""
+        while data := sock.recv(65536):
+            said += data
+        self.assertTrue(said.startswith(b"HTTP/1.1 429 "), said)
 
     def test_request_under_way_gets_the_answer(self):
         """A client that has sent its request, a large one too, reads the 429, and not a reset."""

@@ -152,6 +152,13 @@ class Handshakes(Listener):
             client.send(before + b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
             self.problem(client.answer(), 400, "TLS")
 
+    def test_http2_is_agreed_on_or_not_spoken(self):
+        """Over TLS there is no prior knowledge (RFC 9113, section 3.3): without ALPN a preface is a request that makes no sense."""
+        gateway = self.serve()
+        with self.tls.open(gateway.port) as client:
+            client.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
+            self.problem(client.answer(), 501)
+
     def test_too_many_of_an_address(self):
         gateway = self.serve(workers=1, extra="client = { max_per_address = 2; };")
         with self.tls.open(gateway.port), self.tls.open(gateway.port) as second:

@@ -13,6 +13,7 @@
 enum {
     LINGER_MS = 2000,       /* how long a client that is refused may go on sending */
     LINGER_BYTES = 1 << 20, /* and how much */
+    VERSION_MS = 1000,      /* how long one that says nothing may show that it speaks HTTP/2 */
 };
 
 void http1_server_close(struct http1_server *server, bool reset)
@@ -158,6 +159,12 @@ static void refuse(struct http1_server *server, unsigned status, const char *det
     server->service->events->on_request(exchange);
 }
 
+static void refuse_client(struct http1_server *server)
+{
+    const struct refusal *refusal = server->admission.refusal;
+    refuse(server, refusal->status, refusal->detail);
+}
+
 /* `more`: bytes of the body came with the head, and need no invitation. */
 static void begin_body(struct http1_server *server, const struct parse_result *parsed, bool more)
 {
@@ -238,7 +245,13 @@ static void become_http2(struct http1_server *server, const char *data, size_t l
 
 static bool is_preface(const struct http1_server *server, struct str head)
 {
-    return server->requests == 0 && str_eq(head, STR(HTTP2_PREFACE_HEAD));
+    return server->admission.http2 && server->requests == 0 && str_eq(head, STR(HTTP2_PREFACE_HEAD));
+}
+
+static bool may_be_preface(const char *data, size_t length)
+{
+    size_t most = sizeof HTTP2_PREFACE_HEAD - 1;
+    return memcmp(data, HTTP2_PREFACE_HEAD, length < most ? length : most) == 0;
 }
 
 /* Returns what it took of the bytes. */
@@ -254,6 +267,10 @@ static size_t read_head(struct http1_server *server, const char *data, size_t le
     length -= skipped;
     if (length == 0)
         return skipped;
+    if (server->admission.refusal && !may_be_preface(data, length)) {
+        refuse_client(server);
+        return skipped + length;
+    }
     switch (
         head_find_end(&server->scan, data, length < service->max_head ? length : service->max_head, &end)) {
     case HEAD_WHOLE:
@@ -423,7 +440,9 @@ static void on_drained(struct connection *connection)
 static void on_timeout(struct connection *connection)
 {
     struct http1_server *server = server_of(connection);
-    if (server->phase == PHASE_HEAD && server->head_begun) {
+    if (server->phase == PHASE_HEAD && server->admission.refusal) {
+        refuse_client(server);
+    } else if (server->phase == PHASE_HEAD && server->head_begun) {
         refuse(server, 408, "the request's head took too long");
     } else if (connection->blocked && server->phase == PHASE_ACTIVE) {
         const char *late = http1_pace_late(server);
@@ -463,7 +482,7 @@ struct http1_server *http1_server_make(struct http_service *service, int fd, str
     server->peer = *peer;
     server->admission = *admission;
     server->requests = 0;
-    server->stays = tls && service->leave; /* a session can't be moved */
+    server->stays = (tls && service->leave) || admission->refusal; /* a session can't be moved */
     server->refused_by = 0;
     server->exchange.service = service;
     server->exchange.peer = &server->peer;
@@ -482,30 +501,18 @@ struct http1_server *http1_server_make(struct http_service *service, int fd, str
     return server;
 }
 
-static struct http1_server *open_server(struct http_service *service, int fd, struct tls *tls,
-                                        const struct address *peer, const void *listener,
-                                        const struct admission *admission)
-{
-    struct http1_server *server = http1_server_make(service, fd, tls, peer, listener, admission);
-    if (server)
-        stat_add(service->net->stats, STAT_CONNECTIONS, 1);
-    return server;
-}
-
 bool http1_server_open(struct http_service *service, int fd, struct tls *tls, const struct address *peer,
                        const void *listener, const struct admission *admission)
 {
-    return open_server(service, fd, tls, peer, listener, admission) != NULL;
-}
-
-bool http1_server_refuse(struct http_service *service, int fd, struct tls *tls, const struct address *peer,
-                         const void *listener, const struct admission *admission, unsigned status,
-                         const char *detail)
-{
-    struct http1_server *server = open_server(service, fd, tls, peer, listener, admission);
-    if (server)
-        refuse(server, status, detail);
-    return server != NULL;
+    struct http1_server *server = http1_server_make(service, fd, tls, peer, listener, admission);
+    if (!server)
+        return false;
+    stat_add(service->net->stats, STAT_CONNECTIONS, 1);
+    if (admission->refusal && admission->http2)
+        connection_timeout(&server->connection, VERSION_MS);
+    else if (admission->refusal)
+        refuse_client(server);
+    return true;
 }
 
 void http1_server_drain(struct http_service *service)

@@ -7,14 +7,10 @@
 struct tls;
 
 /* Serves a connected socket, with the TLS session on it (NULL: plain); closes it in the end, and gives the admission back by
- * service->on_closed. `listener` goes to the exchanges. False with errno: it is closed already, and on_closed isn't called. */
+ * service->on_closed. `listener` goes to the exchanges. A client whose admission is a refusal is answered with that as soon as
+ * it is known which version it speaks. False with errno: it is closed already, and on_closed isn't called. */
 bool http1_server_open(struct http_service *service, int fd, struct tls *tls, const struct address *peer,
                        const void *listener, const struct admission *admission);
-
-/* The same, but the client only gets this answer, without being asked for a request. */
-bool http1_server_refuse(struct http_service *service, int fd, struct tls *tls, const struct address *peer,
-                         const void *listener, const struct admission *admission, unsigned status,
-                         const char *detail);
 
 /* From now on answers carry Connection: close, and connections that stay idle are closed. */
 void http1_server_drain(struct http_service *service);

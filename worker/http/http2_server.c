@@ -393,39 +393,18 @@ static struct http2_server *make(struct http_service *service, int fd, struct tl
     stat_add(service->net->stats, STAT_HTTP2_CONNECTIONS, 1);
     open_session(server);
     connection_timeout(&server->connection, service->header_timeout);
-    if (service->http2_draining)
+    if (service->http2_draining || admission->refusal)
         leave(server);
-    return server;
-}
-
-static struct http2_server *open_server(struct http_service *service, int fd, struct tls *tls,
-                                        const struct address *peer, const void *listener,
-                                        const struct admission *admission)
-{
-    struct http2_server *server = make(service, fd, tls, peer, listener, admission);
-    if (!server)
-        return NULL;
-    service->connection_count++;
-    stat_add(service->net->stats, STAT_CONNECTIONS, 1);
     return server;
 }
 
 bool http2_server_open(struct http_service *service, int fd, struct tls *tls, const struct address *peer,
                        const void *listener, const struct admission *admission)
 {
-    return open_server(service, fd, tls, peer, listener, admission) != NULL;
-}
-
-bool http2_server_refuse(struct http_service *service, int fd, struct tls *tls, const struct address *peer,
-                         const void *listener, const struct admission *admission, unsigned status,
-                         const char *detail)
-{
-    struct http2_server *server = open_server(service, fd, tls, peer, listener, admission);
-    if (!server)
+    if (!make(service, fd, tls, peer, listener, admission))
         return false;
-    server->refusal = status;
-    server->refusal_detail = detail;
-    leave(server);
+    service->connection_count++;
+    stat_add(service->net->stats, STAT_CONNECTIONS, 1);
     return true;
 }
 

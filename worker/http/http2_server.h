@@ -10,15 +10,11 @@ struct tls;
  * part for a head. */
 #define HTTP2_PREFACE_HEAD "PRI * HTTP/2.0\r\n\r\n"
 
-/* Serves a connected socket, `tls`: NULL, or the session on it; closes it in the end, and gives the admission back by service->on_closed. `listener` goes to
- * the exchanges. False with errno: it is closed already, and on_closed isn't called. */
+/* Serves a connected socket, `tls`: NULL, or the session on it; closes it in the end, and gives the admission back by
+ * service->on_closed. `listener` goes to the exchanges. Where the admission is a refusal each request is answered with that, and
+ * the client told by GOAWAY to go. False with errno: it is closed already, and on_closed isn't called. */
 bool http2_server_open(struct http_service *service, int fd, struct tls *tls, const struct address *peer,
                        const void *listener, const struct admission *admission);
-
-/* The same, but each request gets this answer, and the client is told by GOAWAY to go. */
-bool http2_server_refuse(struct http_service *service, int fd, struct tls *tls, const struct address *peer,
-                         const void *listener, const struct admission *admission, unsigned status,
-                         const char *detail);
 
 /* The same as http2_server_open() for a connection that http1_server.c had, and counts already: `read` is what came on it. */
 bool http2_server_take(struct http_service *service, int fd, struct tls *tls, const struct address *peer,

@@ -20,9 +20,7 @@ struct http2_server {
     struct address peer;
     struct admission admission;
     const void *listener;
-    const struct tls_peer *tls; /* NULL: plain */
-    unsigned refusal;           /* a status that is all that the client gets; 0: it is served */
-    const char *refusal_detail;
+    const struct tls_peer *tls;      /* NULL: plain */
     struct list exchanges;           /* all struct http2_exchange */
     struct http2_exchange *incoming; /* whose fields are being read; NULL: none */
     struct pace pace;                /* while the socket is full */

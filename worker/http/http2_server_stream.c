@@ -344,8 +344,9 @@ static void dispatch(struct http2_exchange *exchange, bool last)
     exchange->exchange.body_done = last;
     exchange->continued = !head->expect_continue;
     exchange->malformed = exchange->reading.malformed;
-    if (server->refusal)
-        deny(exchange, server->refusal, server->refusal_detail);
+    const struct refusal *refusal = server->admission.refusal;
+    if (refusal)
+        deny(exchange, refusal->status, refusal->detail);
     else if (!good)
         deny(exchange, exchange->reading.status, exchange->reading.detail);
     else if (service->max_body && head->length > service->max_body)

@@ -19,6 +19,10 @@
 enum { SHARE_MS = 100, SHARE_LEAST = 64 };
 enum { REFUSED_MAX = 64 }; /* that are told so at a time; beyond it they are only closed */
 
+static const struct refusal too_many = {429, "this address has as many connections as it may have at a time"};
+static const struct refusal without_tls = {
+    400, "this port speaks TLS, and the request came without (write https:// for http://)"};
+
 static struct gate *gate_of(struct acceptor *acceptor)
 {
     return CONTAINER_OF(acceptor, struct gate, acceptor);
@@ -151,7 +155,7 @@ void accepting_left(struct accepting *accepting, const struct admission *admissi
 {
     struct gate *gate = admission->gate;
     gate->connections--;
-    accepting->refused -= admission->refused;
+    accepting->refused -= admission->refusal == &too_many;
     if (accepting->addresses)
         addresses_leave(accepting->addresses, admission->cell);
     free(admission->destination);
@@ -188,7 +192,7 @@ static bool may_be_told(struct gate *gate, const struct address *peer, struct ad
     }
     if (accepting->refused == REFUSED_MAX)
         return false;
-    admission->refused = true;
+    admission->refusal = &too_many;
     accepting->refused++;
     return true;
 }
@@ -198,15 +202,9 @@ static void serve(const struct arrival *arrival, struct tls *tls)
 {
     struct gate *gate = arrival->admission.gate;
     struct http_service *service = &gate->accepting->worker->service;
-    bool http2 = tls && tls->peer.protocol == TLS_PROTOCOL_HTTP2, good;
-    if (arrival->admission.refused)
-        good = (http2 ? http2_server_refuse : http1_server_refuse)(
-            service, arrival->fd, tls, &arrival->peer, gate->router, &arrival->admission, 429,
-            "this address has as many connections as it may have at a time");
-    else
-        good = (http2 ? http2_server_open : http1_server_open)(service, arrival->fd, tls, &arrival->peer,
-                                                               gate->router, &arrival->admission);
-    if (!good)
+    bool http2 = tls && tls->peer.protocol == TLS_PROTOCOL_HTTP2;
+    if (!(http2 ? http2_server_open : http1_server_open)(service, arrival->fd, tls, &arrival->peer,
+                                                         gate->router, &arrival->admission))
         failed(gate, &arrival->admission);
 }
 
@@ -223,13 +221,20 @@ static void begin_handshake(struct gate *gate, const struct arrival *arrival)
     failed(gate, &arrival->admission);
 }
 
+static struct admission admission_of(struct gate *gate, bool greeted)
+{
+    const struct listener_settings *settings = gate->settings;
+    return (struct admission){
+        .gate = gate, .greeted = greeted, .http2 = settings ? !settings->tls && settings->h2c : true};
+}
+
 /* `destination`: malloc()ed, or NULL. */
 static void let_in(struct gate *gate, int fd, const struct address *peer, bool greeted,
                    struct address *destination)
 {
     struct accepting *accepting = gate->accepting;
-    struct arrival arrival = {
-        .fd = fd, .peer = *peer, .admission = {.gate = gate, .destination = destination, .greeted = greeted}};
+    struct arrival arrival = {.fd = fd, .peer = *peer, .admission = admission_of(gate, greeted)};
+    arrival.admission.destination = destination;
     gate->connections++;
     if (!address_has_room(accepting, peer, &arrival.admission.cell) &&
         !may_be_told(gate, peer, &arrival.admission)) {
@@ -324,14 +329,12 @@ static void say_no_tls(struct gate *gate, const struct address *peer, const char
 
 static void on_plain(struct tls_accept *accept, const struct arrival *arrival)
 {
-    struct gate *gate = arrival->admission.gate;
+    struct arrival refused = *arrival;
     (void)accept;
-    say_no_tls(gate, &arrival->peer, "a plain HTTP request came; answered 400");
-    if (!http1_server_refuse(
-            &gate->accepting->worker->service, arrival->fd, NULL, &arrival->peer, gate->router,
-            &arrival->admission, 400,
-            "this port speaks TLS, and the request came without (write https:// for http://)"))
-        failed(gate, &arrival->admission);
+    say_no_tls(arrival->admission.gate, &arrival->peer, "a plain HTTP request came; answered 400");
+    if (!refused.admission.refusal)
+        refused.admission.refusal = &without_tls;
+    serve(&refused, NULL);
 }
 
 static void on_tls_refused(struct tls_accept *accept, const struct arrival *arrival, const char *why)
@@ -392,7 +395,8 @@ static enum handoff_verdict take_greeting(struct gate *gate, const struct handof
 /* As if it had been let in here. */
 static struct admission readmit(struct gate *gate, const struct handoff_record *record, uint32_t cell)
 {
-    struct admission admission = {.gate = gate, .greeted = record->flags & HANDOFF_GREETED, .cell = cell};
+    struct admission admission = admission_of(gate, record->flags & HANDOFF_GREETED);
+    admission.cell = cell;
     if (record->flags & HANDOFF_DESTINATION) {
         admission.destination = malloc(sizeof *admission.destination);
         if (!admission.destination)
