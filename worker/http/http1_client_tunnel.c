@@ -225,25 +225,15 @@ bool http1_client_tunnel_moves(const struct client *face)
 size_t http1_client_tunnel_bytes(const struct client *face)
 {
     const struct http1_client *client = CONTAINER_OF(face, struct http1_client, client);
-    const struct connection *connection = &client->connection;
-    if (connection->error || connection->broken || connection->parked)
-        return SIZE_MAX;
-    return connection->held_length + connection_kept(connection);
+    return tunnel_end_bytes(&client->connection);
 }
 
 void http1_client_tunnel_suspend(struct client *face, struct tunnel_end *end, char **room)
 {
     struct http1_client *client = http1_client_of_face(face);
-    struct connection *connection = &client->connection;
-    size_t kept = connection_kept(connection);
-    connection_freeze(connection);
-    connection_copy_kept(connection, *room);
-    *end = (struct tunnel_end){.fd = connection->source.fd,
-                               .held = {connection->held, connection->held_length},
-                               .kept = {*room, kept},
-                               .ended = client->ended,
-                               .shut = !client->sending};
-    *room += kept;
+    *end = tunnel_end_of(&client->connection, room);
+    end->ended = client->ended;
+    end->shut = !client->sending;
 }
 
 void http1_client_tunnel_resume(struct client *face)
@@ -278,9 +268,6 @@ struct client *http1_client_tunnel_take(const struct client_target *target, cons
     client->ended = end->ended;
     client->sending = !end->shut;
     connection_stop(connection);
-    connection_prepend(connection, end->held.data, end->held.length);
-    connection_keep(connection, end->kept);
-    if (end->ended)
-        connection_set_eof(connection);
+    tunnel_end_restore(connection, end);
     return &client->client;
 }

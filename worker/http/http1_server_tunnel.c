@@ -156,31 +156,20 @@ bool http1_tunnel_moves(const struct exchange *exchange)
 size_t http1_tunnel_bytes(const struct exchange *exchange)
 {
     const struct http1_server *server = CONTAINER_OF(exchange, struct http1_server, exchange);
-    const struct connection *connection = &server->connection;
-    if (connection->error || connection->broken || connection->parked)
-        return SIZE_MAX;
-    return server->head_length + connection->held_length + connection_kept(connection);
+    size_t bytes = tunnel_end_bytes(&server->connection);
+    return bytes == SIZE_MAX ? bytes : server->head_length + bytes;
 }
 
 void http1_tunnel_suspend(struct exchange *exchange, struct http1_parcel *parcel, struct tunnel_end *end,
                           struct str *head, char **room)
 {
     struct http1_server *server = server_of_exchange(exchange);
-    struct connection *connection = &server->connection;
-    size_t kept = connection_kept(connection);
-    connection_freeze(connection);
-    connection_copy_kept(connection, *room);
-    *parcel = (struct http1_parcel){.fd = connection->source.fd,
-                                    .peer = server->peer,
-                                    .admission = server->admission,
-                                    .requests = server->requests};
-    *end = (struct tunnel_end){.fd = connection->source.fd,
-                               .held = {connection->held, connection->held_length},
-                               .kept = {*room, kept},
-                               .ended = exchange->body_done,
-                               .shut = server->response_done};
+    *end = tunnel_end_of(&server->connection, room);
+    end->ended = exchange->body_done;
+    end->shut = server->response_done;
+    *parcel = (struct http1_parcel){
+        .fd = end->fd, .peer = server->peer, .admission = server->admission, .requests = server->requests};
     *head = (struct str){exchange->head->method_text.data, server->head_length};
-    *room += kept;
 }
 
 void http1_tunnel_resume(struct exchange *exchange)
@@ -222,7 +211,6 @@ struct exchange *http1_tunnel_take(struct http_service *service, const struct ht
         return NULL;
     }
     struct exchange *exchange = &server->exchange;
-    struct connection *connection = &server->connection;
     server->requests = parcel->requests - 1; /* this one is counted again */
     http1_server_begin(server);
     if (!head.length || !read_head(server, head)) {
@@ -236,9 +224,6 @@ struct exchange *http1_tunnel_take(struct http_service *service, const struct ht
     server->sent_before = 0 - bytes_out;
     exchange->body_done = end->ended;
     server->response_done = end->shut;
-    connection_prepend(connection, end->held.data, end->held.length);
-    connection_keep(connection, end->kept);
-    if (end->ended)
-        connection_set_eof(connection);
+    tunnel_end_restore(&server->connection, end);
     return exchange;
 }

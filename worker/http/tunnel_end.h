@@ -2,7 +2,7 @@
 #ifndef HTTP_TUNNEL_END_H
 #define HTTP_TUNNEL_END_H
 
-#include "shared/base/str.h"
+#include "worker/net/connection.h"
 
 struct tunnel_end {
     int fd;
@@ -11,5 +11,14 @@ struct tunnel_end {
     bool ended;      /* it has sent its last byte, and that was passed on */
     bool shut;       /* nothing is sent to it but what is kept, and FIN */
 };
+
+/* How many bytes of others' would move with this connection; SIZE_MAX: it can't move. */
+size_t tunnel_end_bytes(const struct connection *connection);
+
+/* It is frozen, and described but for how far its two directions are; what is kept for it is copied to `*room`, which moves on. */
+struct tunnel_end tunnel_end_of(struct connection *connection, char **room);
+
+/* The bytes that came with one that was adopted. */
+void tunnel_end_restore(struct connection *connection, const struct tunnel_end *end);
 
 #endif
