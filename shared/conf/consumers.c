@@ -59,7 +59,13 @@ static const struct consumer **name_find(const struct consumers *consumers, stru
 
 const struct consumer *consumers_by_name(const struct consumers *consumers, struct str name)
 {
-    return consumers ? *name_find(consumers, name) : NULL;
+    const struct consumer *consumer = consumers ? *name_find(consumers, name) : NULL;
+    return consumer && !consumer->off ? consumer : NULL;
+}
+
+bool consumers_know(const struct consumers *consumers, struct str name)
+{
+    return consumers && *name_find(consumers, name);
 }
 
 struct str consumer_fact(const struct consumer *consumer, struct str name)
@@ -166,10 +172,10 @@ static void add_consumer(struct conf_loader *loader, struct consumers *consumers
     consumer->expires = settings->expires_at;
     set_groups(consumer, &settings->groups, arena);
     set_metadata(consumer, &settings->metadata, arena);
-    if (!settings->enabled)
-        return;
+    consumer->off = !settings->enabled;
     *place = consumer;
-    add_keys(loader, consumers, consumer, settings, index);
+    if (settings->enabled)
+        add_keys(loader, consumers, consumer, settings, index);
 }
 
 const struct consumers *consumers_build(struct conf_loader *loader, const struct conf_list *list)

@@ -19,6 +19,7 @@ struct consumer {
     const struct consumer_fact *metadata;
     unsigned metadata_count;
     uint64_t expires; /* seconds of the wall clock; 0: never */
+    bool off;         /* none of its credentials is accepted */
 };
 
 struct consumer_key {
@@ -34,6 +35,9 @@ const struct consumers *consumers_build(struct conf_loader *loader, const struct
 const struct consumer_key *consumers_by_key(const struct consumers *consumers,
                                             const unsigned char digest[32]);
 const struct consumer *consumers_by_name(const struct consumers *consumers, struct str name);
+
+/* Whether there is one of that name, be it switched off. */
+bool consumers_know(const struct consumers *consumers, struct str name);
 
 /* plan, groups, or a name of its metadata; NULL data: there is no such thing. */
 struct str consumer_fact(const struct consumer *consumer, struct str name);

@@ -29,7 +29,7 @@ class Signed(Case):
             keys.append(f'{{ id = "{name}"; algorithm = "{name}"; key = "file:{path}"; consumer = "shop"; }}')
         return f'{{ keys = ( {", ".join(keys)} ); {more} }}'
 
-    def start(self, **more):
+    def start(self, enabled="true", **more):
         """A route for each of some settings."""
         settings = {"plain": "", **more}
         declared = " ".join(f"{name} = {self.settings(text)};" for name, text in settings.items())
@@ -40,7 +40,8 @@ class Signed(Case):
         return self.gateway(
             apis=f'{{ name = "a"; routes = ( {", ".join(routes)} ); }}',
             upstreams=f'origin = {{ endpoints = ( "{self.upstream.text}" ); }};',
-            extra=f'auth = {{ hmac = {{ {declared} }}; }}; consumers = ( {{ name = "shop"; groups = [ "partners" ]; }} );')
+            extra=f'auth = {{ hmac = {{ {declared} }}; }}; '
+                  f'consumers = ( {{ name = "shop"; groups = [ "partners" ]; enabled = {enabled}; }} );')
 
     def parameters(self, keyid="ed25519", created=0, more="", alg=True):
         return f';created={int(time.time()) + created};keyid="{keyid}"' + (f';alg="{keyid}"' if alg else "") + more
@@ -88,6 +89,10 @@ class Signed(Case):
         got = self.ask(gateway, [], "/sometimes/x", says="who calls")
         self.assertEqual(got.get("Accept-Signature"),
                          'mine=("@method" "@authority" "@path" "@query");created;keyid;nonce;tag="t"')
+
+    def test_switched_off(self):
+        gateway = self.start("false")
+        self.ask(gateway, self.sign(), says="is switched off")
 
     def test_public_key_as_a_secret(self):
         """What everybody knows of an asymmetric key makes no HMAC that counts."""

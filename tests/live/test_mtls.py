@@ -29,7 +29,8 @@ class Mtls(Case):
             listeners=f'{{ listen = "127.0.0.1:{port}"; tls = {{ certificates = ( {self.leaf.setting} ); {asked} }}; }}',
             extra=f"auth = {{ mtls = {{ {text} }}; }}; "
                   'consumers = ( { name = "alice"; }, { name = "shop"; groups = [ "partners" ]; }, '
-                  '{ name = "old"; expires = "2020-01-01T00:00:00Z"; } );', **settings)
+                  '{ name = "old"; expires = "2020-01-01T00:00:00Z"; }, '
+                  '{ name = "bob"; enabled = false; } );', **settings)
         gateway.port = port
         return gateway
 
@@ -63,10 +64,15 @@ class Mtls(Case):
 
     def test_who_is_refused(self):
         gateway = self.serve({
-            "plain": "{ }", "anybody": "{ unknown = true; }", "old": '{ certificates = ( { common_name = "bob"; '
+            "plain": "{ }", "anybody": "{ unknown = true; }",
+            "off": '{ certificates = ( { common_name = "alice"; consumer = "bob"; } ); unknown = true; }', "old": '{ certificates = ( { common_name = "bob"; '
             'consumer = "old"; } ); }', "others": '{ issuers = [ "CN=others,O=Gatehouse tests" ]; unknown = true; }',
             "people": '{ issuers = [ "CN=others,O=Gatehouse tests", "CN=people,O=Gatehouse tests" ]; }'})
-        self.assertEqual(self.ask(gateway, "/anybody", self.bob), (200, "|mtls|bob"))
+        carol = self.people.issue("carol", usage="client")
+        self.assertEqual(self.ask(gateway, "/anybody", carol), (200, "|mtls|carol"))
+        self.assertEqual(self.ask(gateway, "/plain", carol), (401, "credentials-refused"))
+        self.assertEqual(self.ask(gateway, "/anybody", self.bob), (401, "credentials-refused"))  # he is switched off
+        self.assertEqual(self.ask(gateway, "/off", self.alice), (401, "credentials-refused"))
         self.assertEqual(self.ask(gateway, "/anybody"), (401, "credentials-missing"))
         self.assertEqual(self.ask(gateway, "/old", self.bob), (401, "credentials-expired"))
         self.assertEqual(self.ask(gateway, "/others", self.alice), (401, "credentials-refused"))

@@ -165,8 +165,7 @@ static void compile_key(struct compiler *compiler, const struct hmac_key_setting
     if (!key->key)
         errors_add(compiler->errors, settings->origin, "auth.hmac.keys: the key \"%s\" %s", settings->id,
                    why);
-    if (settings->consumer &&
-        !consumers_by_name(compiler->settings->consumer_table, str_of(settings->consumer)))
+    if (settings->consumer && !consumers_know(compiler->settings->consumer_table, str_of(settings->consumer)))
         errors_add(
             compiler->errors, settings->origin,
             "auth.hmac.keys: the key \"%s\" is of a consumer \"%s\" that isn't there (add it to consumers)",
@@ -463,6 +462,9 @@ static enum verdict accept_it(struct request *request, const struct hmac *hmac,
     const struct consumer *consumer =
         key->consumer ? consumers_by_name(hmac->consumers, str_of(key->consumer)) : NULL;
     uint64_t now = request->worker->loop.wall_ns / NS_PER_SECOND;
+    if (key->consumer && !consumer)
+        return identity_reject(request, PROBLEM_CREDENTIALS_REFUSED,
+                               "the consumer of the signature's key is switched off");
     if (consumer && consumer->expires && consumer->expires <= now)
         return identity_reject(request, PROBLEM_CREDENTIALS_EXPIRED,
                                "the consumer of the signature's key has expired");

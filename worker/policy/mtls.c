@@ -145,7 +145,7 @@ static struct owned compile_owned(struct compiler *compiler, const struct certif
             owned.value = str_of(certificate->values[i]);
         }
     owned.consumer = str_of(certificate->consumer);
-    if (!consumers_by_name(compiler->settings->consumer_table, owned.consumer))
+    if (!consumers_know(compiler->settings->consumer_table, owned.consumer))
         errors_add(compiler->errors, certificate->origin,
                    "auth.mtls.certificates: there is no consumer \"%s\" (add it to consumers)",
                    certificate->consumer);
@@ -229,23 +229,20 @@ static struct str said(const struct tls_shown *shown, enum part part)
     }
 }
 
-/* Whose it is by what is configured, the surest first. */
-static const struct consumer *find_owner(const struct mtls *mtls, const struct holders *holders,
-                                         const struct tls_shown *shown)
+/* Whose it is by what is configured, the surest first; NULL data: nobody's. */
+static struct str find_owner(const struct holders *holders, const struct tls_shown *shown)
 {
-    for (unsigned part = PARTS; part-- > 0;) {
+    for (unsigned part = PARTS; part-- > 0 && holders->owned_count;) {
         struct owned wanted = {.part = part};
         struct str rest = said(shown, part);
         while (next_value(part, &rest, &wanted.value)) {
             const struct owned *owned =
-                holders->owned_count
-                    ? bsearch(&wanted, holders->owned, holders->owned_count, sizeof wanted, owned_order)
-                    : NULL;
+                bsearch(&wanted, holders->owned, holders->owned_count, sizeof wanted, owned_order);
             if (owned)
-                return consumers_by_name(mtls->consumers, owned->consumer);
+                return owned->consumer;
         }
     }
-    return NULL;
+    return (struct str){NULL, 0};
 }
 
 static bool is_of(const struct conf_strings *issuers, struct str issuer)
@@ -264,15 +261,14 @@ static const struct identity *identify(struct request *request, const struct mtl
     struct str rest = said(shown, by), subject = STR(""), value;
     if (!is_of(&holders->settings->issuers, shown->issuer))
         return NULL;
-    const struct consumer *consumer = find_owner(mtls, holders, shown);
+    struct str owner = find_owner(holders, shown);
     while (next_value(by, &rest, &value)) {
         subject = subject.length ? subject : value;
-        if (!consumer) {
-            consumer = consumers_by_name(mtls->consumers, value);
-            subject = consumer ? value : subject;
-        }
+        if (!owner.data && consumers_know(mtls->consumers, value))
+            subject = owner = value;
     }
-    if (!consumer && !holders->settings->unknown)
+    const struct consumer *consumer = owner.data ? consumers_by_name(mtls->consumers, owner) : NULL;
+    if (!consumer && (owner.data || !holders->settings->unknown)) /* who is switched off is not unknown */
         return NULL;
     struct identity *identity = arena_zalloc(request->arena, sizeof *identity);
     identity->scheme = STR("mtls");
