@@ -19,9 +19,9 @@ static uint64_t oldest_generation(const struct master *master, uint64_t newest)
 void bind_cells(struct master *master, struct generation *generation, struct errors *errors)
 {
     static const char *const settings[WANT_KINDS] = {"state.upstreams", "state.endpoints", "state.names",
-                                                     "state.staples"};
+                                                     "state.staples", "state.key_sets"};
     struct cells *zones[WANT_KINDS] = {master->shared.upstreams, master->shared.endpoints,
-                                       master->shared.names, master->shared.staples};
+                                       master->shared.names, master->shared.staples, master->shared.keys};
     const struct wants *wants = &generation->wants;
     uint64_t oldest = oldest_generation(master, generation->number);
     for (unsigned i = 0; i < wants->count; i++) {

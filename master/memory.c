@@ -27,6 +27,7 @@ struct segment_plan memory_plan(const struct settings *settings)
         .tokens = (size_t)state->tokens,
         .names = (unsigned)state->names,
         .staples = (unsigned)state->staples,
+        .keys = (unsigned)state->key_sets,
     };
     unsigned processes = crew_size(settings), cpus = host_cpus();
     processes = processes < cpus ? cpus : processes;
@@ -162,6 +163,7 @@ const char *memory_check(const struct generation *generation, struct errors *err
                 errors);
     check_cells(generation, "state.names", plan.names, generation->wants.of_kind[WANT_NAME], errors);
     check_cells(generation, "state.staples", plan.staples, generation->wants.of_kind[WANT_STAPLE], errors);
+    check_cells(generation, "state.key_sets", plan.keys, generation->wants.of_kind[WANT_KEYS], errors);
     return arena_printf(errors->arena, "%s of at most %s (%s)", segment_size_text(size).text,
                         segment_size_text(plan.size_at_most).text, telling.text);
 }

@@ -162,6 +162,21 @@ static void print_certificates(const json_t *certificates)
     }
 }
 
+static void print_key_sets(const json_t *sets)
+{
+    size_t i;
+    json_t *set;
+    if (json_array_size(sets))
+        printf("\n%-20s %6s %10s  %s\n", "KEYS OF", "KEYS", "AGE", "STATE");
+    json_array_foreach(sets, i, set)
+    {
+        const char *error = json_string_value(json_object_get(set, "error"));
+        printf("%-20s %6" JSON_INTEGER_FORMAT " %8" JSON_INTEGER_FORMAT " s  %s%s%s\n", text_of(set, "name"),
+               number_of(set, "keys"), number_of(set, "age_seconds"), text_of(set, "state"),
+               error ? ": " : "", error ? error : "");
+    }
+}
+
 enum { NEARLY_FULL = 90 }; /* percent */
 
 static void print_zones(const json_t *zones)
@@ -218,6 +233,7 @@ static void print_status(json_t *status)
     print_breakers(json_object_get(status, "upstreams"), json_object_get(status, "route_breakers"));
     print_guards(json_object_get(status, "upstreams"));
     print_certificates(json_object_get(status, "certificates"));
+    print_key_sets(json_object_get(status, "key_sets"));
     print_zones(json_object_get(status, "zones"));
     print_overrides(json_object_get(status, "overrides"));
     print_stats(json_object_get(status, "stats"));

@@ -14,6 +14,7 @@ extern const struct section listener_section;              /* settings_listener.
 extern const struct section tls_section, tls_node_section; /* settings_tls.c */
 extern const struct section upstream_section;              /* settings_upstream.c */
 extern const struct section upstream_tls_section;          /* settings_upstream_tls.c */
+extern const struct section key_set_section;               /* settings_key_set.c */
 extern const struct section health_section, ejection_section, slow_start_section; /* settings_health.c */
 extern const struct section breaker_section;                                      /* settings_breaker.c */
 extern const struct section retry_section, hedge_section, adaptive_section;       /* settings_retry.c */

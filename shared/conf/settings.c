@@ -164,6 +164,8 @@ static const struct row rows[] = {
     S(ROW_LIST, consumers, .section = &consumer_section, .help = "who may call: names, keys and groups"),
     S(ROW_LIST, listeners, .section = &listener_section, .help = "the addresses that are listened on"),
     S(ROW_MAP, upstreams, .section = &upstream_section, .help = "the services behind, by name"),
+    S(ROW_MAP, key_sets, .section = &key_set_section,
+      .help = "the keys of those who issue tokens, by name: the keeper fetches them"),
     S(ROW_GROUP, defaults, .section = &defaults_section,
       .help = "policies for all APIs that don't set them themselves"),
     S(ROW_LIST, apis, .section = &api_section, .help = "what is served: groups of routes"),

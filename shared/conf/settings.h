@@ -31,6 +31,7 @@ struct state_settings {
     int64_t tokens;                      /* likewise */
     int64_t names;                       /* endpoints that are names, likewise */
     int64_t staples;                     /* certificates with a fetched OCSP response, likewise */
+    int64_t key_sets;                    /* key sets of issuers, likewise */
     const char *file;                    /* the snapshot; NULL: none */
     int64_t interval;                    /* between two snapshots */
 };
@@ -476,6 +477,17 @@ struct consumer_settings {
 
 struct consumers; /* consumers.h */
 
+/* The keys of an issuer of tokens, which the keeper fetches. */
+struct key_set_settings {
+    struct origin origin;
+    const char *name;
+    const char *url, *issuer;          /* one of them */
+    struct upstream_tls_settings *tls; /* for https; NULL: the defaults */
+    int64_t timeout;
+    int64_t refresh, min_refresh, max_refresh; /* ms */
+    struct setting at;                         /* of url or issuer */
+};
+
 struct settings {
     struct origin origin;
     int64_t workers; /* 0: one a CPU */
@@ -501,6 +513,7 @@ struct settings {
     const struct consumers *consumer_table; /* derived */
     struct conf_list listeners;             /* struct listener_settings */
     struct conf_list upstreams;             /* struct upstream_settings */
+    struct conf_list key_sets;              /* struct key_set_settings */
     struct conf_list apis;                  /* struct api_settings */
     struct defaults_settings defaults;
 };

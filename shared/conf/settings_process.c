@@ -24,6 +24,8 @@ static const struct row state_rows[] = {
     STATE(ROW_NUMBER, staples, .fallback = "16", .min = 1, .max = 1 << 14, .flags = ROW_RESTART,
           .help =
               "certificates whose OCSP responses are fetched (`stapling`) at most, counted in the same way"),
+    STATE(ROW_NUMBER, key_sets, .fallback = "8", .min = 1, .max = 1 << 12, .flags = ROW_RESTART,
+          .help = "key sets of issuers at most, counted in the same way: 128 KB each"),
     STATE(ROW_SIZE, limits, .fallback = "16M", .min = 8 * KB, .max = 64 * GB, .flags = ROW_RESTART,
           .help = "memory for the keys of `limit`: 32 bytes for each that holds something"),
     STATE(ROW_SIZE, quotas, .fallback = "4M", .min = 8 * KB, .max = 64 * GB, .flags = ROW_RESTART,

@@ -11,6 +11,7 @@ enum want_kind {
     WANT_ENDPOINT, /* of the zone `endpoints`: an address of an upstream, or a place for one of a name */
     WANT_NAME,     /* of the zone `names`: an endpoint of an upstream that is a name */
     WANT_STAPLE,   /* of the zone `staples`: a certificate whose OCSP response is fetched */
+    WANT_KEYS,     /* of the zone `keys`: the key set of an issuer */
     WANT_KINDS,
 };
 

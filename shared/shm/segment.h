@@ -28,6 +28,7 @@ struct segment_plan {
     size_t tokens;        /* state.tokens */
     unsigned names;       /* state.names */
     unsigned staples;     /* state.staples */
+    unsigned keys;        /* state.key_sets */
     const uint64_t *seed; /* two words: of a snapshot; NULL: random */
 };
 

@@ -16,9 +16,10 @@
 
 /* A zone is a line here. */
 static const struct zone_kind *const kinds[] = {
-    &slots_kind,     &wake_kind,    &logs_kind,    &stats_kind,       &upstreams_kind,
-    &endpoints_kind, &limits_kind,  &quotas_kind,  &concurrency_kind, &overrides_kind,
-    &names_kind,     &tickets_kind, &staples_kind, &tokens_kind,      NULL};
+    &slots_kind,       &wake_kind,      &logs_kind,   &stats_kind,
+    &upstreams_kind,   &endpoints_kind, &limits_kind, &quotas_kind,
+    &concurrency_kind, &overrides_kind, &names_kind,  &tickets_kind,
+    &staples_kind,     &keys_kind,      &tokens_kind, NULL};
 _Static_assert(sizeof(kinds) / sizeof(kinds[0]) - 1 <= SEGMENT_ZONES, "the directory has room for all zones");
 
 /* These name the same processes, by slot: of one that changes, all start anew. */
@@ -36,6 +37,7 @@ static void look_up(struct shared *shared)
     shared->concurrency = segment_zone(&shared->segment, &concurrency_kind, NULL);
     shared->overrides = segment_zone(&shared->segment, &overrides_kind, NULL);
     shared->names = segment_zone(&shared->segment, &names_kind, NULL);
+    shared->keys = segment_zone(&shared->segment, &keys_kind, NULL);
     shared->staples = segment_zone(&shared->segment, &staples_kind, NULL);
     shared->tickets = segment_zone(&shared->segment, &tickets_kind, NULL);
     shared->tokens = segment_zone(&shared->segment, &tokens_kind, NULL);

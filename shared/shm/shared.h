@@ -4,6 +4,7 @@
 
 #include "shared/shm/cells.h"
 #include "shared/shm/concurrency.h"
+#include "shared/shm/keys.h"
 #include "shared/shm/logs.h"
 #include "shared/shm/overrides.h"
 #include "shared/shm/pairs.h"
@@ -23,7 +24,7 @@ struct shared {
     struct logs *logs;
     struct stats *stats;
     struct wake wake;
-    struct cells *upstreams, *endpoints, *names, *staples;
+    struct cells *upstreams, *endpoints, *names, *staples, *keys;
     struct pairs *limits, *quotas;
     struct concurrency *concurrency;
     struct overrides *overrides;

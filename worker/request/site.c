@@ -5,6 +5,7 @@
 
 #include "worker/net/tls_client.h"
 #include "worker/net/tls_server.h"
+#include "worker/request/key_set.h"
 #include "worker/request/request.h"
 
 struct site_compiler {
@@ -396,6 +397,7 @@ const struct site *site_compile(const struct settings *settings, const struct po
     compile_routes(&compiler);
     compile_tls(&compiler);
     compile_upstream_tls(&compiler);
+    site->key_sets = key_sets_compile(settings, wants, arena, errors);
     site->admin = admin_router(&compiler, admin);
     return errors->count ? NULL : site;
 }

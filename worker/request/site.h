@@ -20,6 +20,7 @@ struct chain {
 };
 
 struct balancing;
+struct key_set;
 struct tls_client;
 struct tls_server;
 
@@ -29,6 +30,7 @@ struct site {
     struct router **routers;           /* by the listener's index in the settings */
     struct tls_server **tls;           /* likewise; NULL: the listener is plain */
     struct tls_client **upstream_tls;  /* by the upstream's index; NULL: it is plain */
+    const struct key_set *key_sets;    /* by the index in the settings */
     struct router *admin;              /* of the admin socket */
     const struct chain *defaults;
     const struct network *trusted;

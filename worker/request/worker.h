@@ -14,6 +14,7 @@
 #include "worker/request/shed.h"
 
 struct cluster;
+struct jwks; /* service/jwks */
 struct request;
 
 /* Something that goes on without a client: it holds no drain up, gives way to clients when descriptors run out, and is
@@ -49,7 +50,8 @@ struct worker {
     struct list background; /* struct background, the oldest first */
     /* Answers a request on the admin socket. Set by the keeper only. */
     enum verdict (*admin)(struct request *request);
-    void *owner; /* the role's */
+    struct jwks *jwks; /* likewise; NULL: no key set is fetched */
+    void *owner;       /* the role's */
 };
 
 /* There must be one. */

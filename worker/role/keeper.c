@@ -1,4 +1,4 @@
-/* keeper: the role without traffic: it looks names up, probes the endpoints, fetches OCSP responses, answers the admin
+/* keeper: the role without traffic: it looks names up, probes the endpoints, fetches OCSP responses and the keys of issuers, answers the admin
  * socket, and saves what is to outlive the program.
  *
  * It is READY when the names of its generation have their first answers, so that requests find them from the beginning.
@@ -9,6 +9,7 @@
 #include "worker/role/engine.h"
 #include "worker/role/override.h"
 #include "worker/role/saver.h"
+#include "worker/service/jwks.h"
 #include "worker/service/resolver.h"
 #include "worker/service/stapler.h"
 #include "worker/upstream/outlier.h"
@@ -37,11 +38,13 @@ static void on_go(struct engine *engine)
     struct keeper *keeper = CONTAINER_OF(engine, struct keeper, engine);
     resolver_go(keeper->resolver);
     keeper->stapler = stapler_start(&engine->worker, engine->arena);
+    engine->worker.jwks = jwks_start(&engine->worker, engine->arena);
 }
 
 static void on_end(struct engine *engine)
 {
     struct keeper *keeper = CONTAINER_OF(engine, struct keeper, engine);
+    jwks_close(engine->worker.jwks);
     stapler_close(keeper->stapler);
     resolver_close(keeper->resolver);
 }

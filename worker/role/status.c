@@ -11,6 +11,7 @@
 #include "worker/role/role.h"
 #include "worker/role/status_certificates.h"
 #include "worker/role/status_guards.h"
+#include "worker/role/status_key_sets.h"
 #include "worker/role/status_upstreams.h"
 
 static json_t *processes(const struct shared *shared, uint64_t now, uint64_t *started, json_int_t *master)
@@ -76,13 +77,14 @@ static json_t *status(const struct worker *worker)
     for (unsigned i = 0; i < shared->slots->count; i++)
         dropped += logs_dropped(shared->logs, i);
     uint64_t age = worker->loop.wall_ns > started ? worker->loop.wall_ns - started : 0;
-    return json_pack("{s:s, s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:I}", "version",
+    return json_pack("{s:s, s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:I}", "version",
                      PACKAGE_VERSION, "pid", master, "generation", (json_int_t)worker->generation->number,
                      "uptime_seconds", (json_int_t)(age / NS_PER_SECOND), "routes",
                      (json_int_t)worker->site->route_count, "processes", list, "upstreams",
-                     status_upstreams(worker), "certificates", status_certificates(worker), "route_breakers",
-                     status_route_breakers(worker), "stats", counters(shared->stats), "zones", zones(shared),
-                     "overrides", override_json(worker), "log_lines_dropped", (json_int_t)dropped);
+                     status_upstreams(worker), "certificates", status_certificates(worker), "key_sets",
+                     status_key_sets(worker), "route_breakers", status_route_breakers(worker), "stats",
+                     counters(shared->stats), "zones", zones(shared), "overrides", override_json(worker),
+                     "log_lines_dropped", (json_int_t)dropped);
 }
 
 enum verdict status_get(struct request *request)
