@@ -369,7 +369,8 @@ static void test_policies(void **state)
                  "main.conf:3: proxy: unknown setting (known here: workers, user, group, pidfile, control, "
                  "start_timeout, drain_timeout, watchdog, max_generations, max_connections, trusted_proxies, "
                  "state, log, admin, "
-                 "client, forwarded, resolver, shed, tls, listeners, upstreams, defaults, apis)\n");
+                 "client, forwarded, resolver, shed, tls, auth, consumers, listeners, upstreams, key_sets, "
+                 "defaults, apis)\n");
 }
 
 static void test_rest(void **state)
