@@ -96,6 +96,29 @@ class Identity(Case):
         self.refused(gateway.get("/", fields=[("X-Api-Key", KEYS["late"])]), "credentials-expired")
         self.assertEqual(gateway.get("/none").status, 200)
 
+    def test_access(self):
+        networks = ", ".join(f'"10.{i // 250}.{i % 250}.0/24"' for i in range(10000))
+        gateway = self.told(f"""{{ name = "a"; api_key = "partners"; routes = (
+            {{ match = {{ path = "/gold"; }}; access = {{ consumers = "gold"; }}; respond = 200; }},
+            {{ match = {{ path = "/staff"; }}; access = {{ groups = [ "other", "staff" ]; }}; respond = 200; }},
+            {{ match = {{ path = "/other"; }}; access = {{ groups = "other"; }}; respond = 200; }},
+            {{ match = {{ path = "/scope"; }}; access = {{ scopes = "read"; }}; respond = 200; }},
+            {{ match = {{ path = "/claim"; }}; access = {{ claims = {{ tenant = "a"; }}; }}; respond = 200; }},
+            {{ match = {{ path = "/many"; }}; api_key = false; access = {{ ip = [ {networks} ]; }}; respond = 200; }},
+            {{ match = {{ path = "/here"; }}; api_key = false; access = {{ ip = [ {networks}, "127.0.0.0/8" ]; }}; respond = 200; }},
+            {{ match = {{ path = "/not"; }}; access = {{ deny_ip = "127.0.0.1"; }}; respond = 200; }},
+            {{ match = {{ path = "/get"; }}; api_key = false; access = {{ methods = "GET"; }}; respond = 200; }} ); }}""")
+        fields = [("X-Api-Key", KEYS["gold"])]
+        for target, status in (("/gold", 200), ("/staff", 200), ("/other", 403), ("/scope", 403), ("/claim", 403),
+                               ("/many", 403), ("/here", 200), ("/not", 403), ("/get", 200)):
+            with self.subTest(target=target):
+                message = gateway.get(target, fields=fields)
+                self.assertEqual(message.status, status, message)
+                if status == 403:
+                    self.refused(message, "forbidden", 403)
+        self.refused(gateway.get("/not"), "forbidden", 403)  # where from is asked first
+        self.refused(gateway.get("/gold"), "credentials-missing")
+
     def test_wrong(self):
         gateway = Gateway(self.folder)
         good = digest("x")
@@ -109,6 +132,10 @@ class Identity(Case):
                 ('auth = { api_key = 5; };', '', "auth.api_key: must be a group"),
                 ('auth = 5;', '', "auth: must be a group"),
                 ('', 'auth_mode = "some";', "auth_mode"),
+                ('', 'access = { ip = "10.0.0"; };', "access.ip: .*is not an address"),
+                ('', 'access = { };', "access: asks for nothing"),
+                ('', 'access = { groups = "a"; };', "access: asks who calls, but the route .* has no scheme"),
+                ('', 'access = { consumers = "a"; };', 'access.consumers: there is no consumer "a"'),
                 ('consumers = ( { name = "a"; keys = "secret"; } );', '', "the SHA-256 of the key, not the key"),
                 (f'consumers = ( {{ name = "a"; keys = "{good}"; }}, {{ name = "b"; keys = "{good}"; }} );', '',
                  r'consumers\[1\].keys\[0\]: is a key of "a" too'),
