@@ -209,6 +209,35 @@ def answer(body=b"", status="200 OK", fields=(), close=False):
     return "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + body
 
 
+class Listening:
+    """A server on a free port of 127.0.0.1: converse(sock) has a thread for each connection, and closes it."""
+
+    def __init__(self):
+        self.open, self.changed = set(), threading.Condition()
+        self.sock = socket.create_server(("127.0.0.1", 0), backlog=1024)
+        self.port = self.sock.getsockname()[1]
+        self.text = f"127.0.0.1:{self.port}"
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def close(self):
+        for sock in (self.sock, *list(self.open)):
+            try:
+                sock.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+            sock.close()
+
+    def accept(self):
+        while True:
+            try:
+                sock, _ = self.sock.accept()
+            except OSError:
+                return
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self.open.add(sock)
+            threading.Thread(target=self.converse, args=(sock,), daemon=True).start()
+
+
 class Origin:
     """A server behind the gateway: a thread a connection. `serve(request, sock)` is called for each request and
     returns the bytes to answer with, or None when it has answered by itself; it may raise ConnectionError to close."""

@@ -11,7 +11,7 @@ import threading
 import hpack
 from hyperframe import frame as frames
 
-from peers import PATIENCE
+from peers import PATIENCE, Listening
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 NO_ERROR, PROTOCOL_ERROR, INTERNAL_ERROR, REFUSED_STREAM, CANCEL = 0, 1, 2, 7, 8
@@ -199,7 +199,7 @@ class Peer:
                 raise AssertionError(f"the origin waited in vain for {what}")
 
 
-class H2Origin:
+class H2Origin(Listening):
     """`settings`: those it begins with (None: it sends none); `windows`: whether it opens them for what came; `pongs`: whether
     it answers PING; `early`: serve() is called when the head is there; `wrap`: what makes TLS of a socket."""
 
@@ -208,32 +208,14 @@ class H2Origin:
         self.settings = None if settings is None else dict(settings)
         self.windows, self.pongs, self.early, self.wrap = windows, pongs, early, wrap
         self.requests, self.peers, self.errors = [], [], []
-        self.changed = threading.Condition()
-        self.sock = socket.create_server(("127.0.0.1", 0), backlog=256)
-        self.port = self.sock.getsockname()[1]
-        self.text = f"127.0.0.1:{self.port}"
-        threading.Thread(target=self.accept, daemon=True).start()
-
-    def close(self):
-        for sock in (self.sock, *(peer.sock for peer in self.peers)):
-            try:
-                sock.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
-            sock.close()
-
-    def accept(self):
-        while True:
-            try:
-                sock, _ = self.sock.accept()
-            except OSError:
-                return
-            threading.Thread(target=self.converse, args=(sock,), daemon=True).start()
+        super().__init__()
 
     def converse(self, sock):
         try:
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            sock = self.wrap(sock) if self.wrap else sock
+            if self.wrap:
+                self.open.discard(sock)
+                sock = self.wrap(sock)
+                self.open.add(sock)
             peer = Peer(self, sock)
             with self.changed:
                 self.peers.append(peer)
@@ -243,6 +225,7 @@ class H2Origin:
             pass
         except Exception as error:  # what the gateway must not send
             self.errors.append(repr(error))
+        self.open.discard(sock)
         with self.changed:
             sock.close()
             self.changed.notify_all()

@@ -17,7 +17,7 @@ import h2.errors
 import h2.events
 import h2.exceptions
 
-from peers import Reader
+from peers import Listening, Reader
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 HOP = ("connection", "keep-alive", "transfer-encoding", "upgrade", "proxy-connection")
@@ -63,38 +63,16 @@ class PlainReader(Reader):
         return body
 
 
-class Service:
+class Service(Listening):
     """`early`: targets that begin so are answered before their body is there. `tls`: an SSLContext."""
 
     def __init__(self, serve, early="/early", tls=None):
         self.serve, self.early, self.tls = serve, early, tls
         self.calls, self.broken, self.errors = [], [], []
-        self.changed = threading.Condition()
-        self.open = set()
-        self.sock = socket.create_server(("127.0.0.1", 0), backlog=128)
-        self.text = f"127.0.0.1:{self.sock.getsockname()[1]}"
-        threading.Thread(target=self.accept, daemon=True).start()
-
-    def close(self):
-        for sock in (self.sock, *list(self.open)):
-            try:
-                sock.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
-            sock.close()
-
-    def accept(self):
-        while True:
-            try:
-                sock, _ = self.sock.accept()
-            except OSError:
-                return
-            threading.Thread(target=self.converse, args=(sock,), daemon=True).start()
+        super().__init__()
 
     def converse(self, sock):
-        self.open.add(sock)
         try:
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if self.tls:
                 self.open.discard(sock)
                 sock = self.tls.wrap_socket(sock, server_side=True)

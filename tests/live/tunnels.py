@@ -15,7 +15,7 @@ import h2.exceptions
 import h2.settings
 import websockets
 
-from peers import PATIENCE, Client, Reader
+from peers import PATIENCE, Client, Listening, Reader
 
 GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
@@ -245,35 +245,14 @@ class StreamTunnel:
         return data
 
 
-class StreamOrigin:
+class StreamOrigin(Listening):
     """A server of python3-h2 in cleartext that takes extended CONNECT and says every byte again; a stream that the client has
     ended is ended. `connect`: whether it says that it takes such; `first`: bytes said before anything is heard."""
 
     def __init__(self, connect=True, first=b"", status="200"):
         self.connect, self.first, self.status = connect, first, status
-        self.heads, self.resets, self.open = [], [], set()
-        self.sock = socket.socket()
-        self.sock.bind(("127.0.0.1", 0))
-        self.sock.listen(1024)
-        self.text = f"127.0.0.1:{self.sock.getsockname()[1]}"
-        threading.Thread(target=self.accept, daemon=True).start()
-
-    def close(self):
-        for sock in (self.sock, *list(self.open)):
-            try:
-                sock.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
-            sock.close()
-
-    def accept(self):
-        while True:
-            try:
-                sock, _ = self.sock.accept()
-            except OSError:
-                return
-            self.open.add(sock)
-            threading.Thread(target=self.converse, args=(sock,), daemon=True).start()
+        self.heads, self.resets = [], []
+        super().__init__()
 
     def converse(self, sock):
         connection = h2.connection.H2Connection(h2.config.H2Configuration(client_side=False, header_encoding="utf-8",

@@ -3,32 +3,17 @@
 #include <stdio.h>
 
 #include "shared/shm/overrides.h"
-#include "tests/unit/unit.h"
+#include "tests/unit/lone_zone.h"
 
 enum { ROUNDS = 20000 };
 
-static const struct zone_kind *const kinds[] = {&overrides_kind, NULL};
-static struct arena *arena;
-static struct segment segment;
 static struct overrides *overrides;
 static struct override read_into[OVERRIDES_MAX];
 
 static int set_up(void **state)
 {
     (void)state;
-    const char *why;
-    struct segment_plan plan = {.slots = 1, .size_at_most = 1 << 20};
-    arena = arena_new(4096);
-    assert_int_equal(segment_create(&segment, kinds, &plan, arena, &why), 0);
-    overrides = segment_zone(&segment, &overrides_kind, NULL);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    segment_destroy(&segment);
-    arena_free(&arena);
+    overrides = lone_zone_open(&overrides_kind);
     return 0;
 }
 

@@ -3,32 +3,17 @@
 #include <pthread.h>
 
 #include "master/ticket_keys.h"
-#include "tests/unit/unit.h"
+#include "tests/unit/lone_zone.h"
 #include "worker/net/tls_tickets.h"
 
 enum { ROUNDS = 20000, HOUR = 3600 };
 
-static const struct zone_kind *const kinds[] = {&tickets_kind, NULL};
-static struct arena *arena;
-static struct segment segment;
 static struct tickets *zone;
 
 static int set_up(void **state)
 {
     (void)state;
-    const char *why;
-    struct segment_plan plan = {.slots = 1, .size_at_most = 1 << 20};
-    arena = arena_new(4096);
-    assert_int_equal(segment_create(&segment, kinds, &plan, arena, &why), 0);
-    zone = segment_zone(&segment, &tickets_kind, NULL);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    segment_destroy(&segment);
-    arena_free(&arena);
+    zone = lone_zone_open(&tickets_kind);
     return 0;
 }
 
