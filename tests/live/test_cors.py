@@ -153,6 +153,20 @@ class Cors(Case):
         self.assertEqual(self.both(gateway, "OPTIONS", "/any", ask()).status, 200)
         self.assertEqual([request.method for request in self.origin_.requests], ["OPTIONS", "OPTIONS"])
 
+    def test_grpc_web(self):
+        """What a caller by gRPC-Web has to read of a failure is exposed without being asked for."""
+        gateway = self.gateway(
+            apis=f'{{ name = "a"; cors = {{ origins = "{APP}"; expose = "X-Total"; }}; grpc = true; routes = ( '
+                 '{ match = { path = "/{rest*}"; methods = [ "POST" ]; }; proxy = { upstream = "dead"; }; } ); }',
+            upstreams=f'dead = {{ endpoints = ( "127.0.0.1:{free_port()}" ); protocol = "h2c"; }};')
+        fields = ask() + [("Content-Type", "application/grpc-web")]
+        got = self.both(gateway, "POST", "/shop.Cart/Add", fields)
+        self.assertEqual((got.status, got.get("grpc-status")), (200, "14"))
+        self.assertEqual(said(got), {"allow-origin": APP,
+                                     "expose-headers": "X-Total, grpc-status, grpc-message, grpc-status-details-bin"})
+        got = self.both(gateway, "OPTIONS", "/shop.Cart/Add", ask("POST", "content-type,x-grpc-web"))
+        self.assertEqual((got.status, said(got)["allow-headers"]), (204, "content-type,x-grpc-web"))
+
     def test_of_the_defaults(self):
         """A page may read why nothing is there."""
         gateway = self.gateway(apis='{ name = "a"; routes = ( { match = { path = "/a"; methods = [ "GET" ]; }; '
