@@ -16,6 +16,7 @@ const struct command commands[] = {
     {"set", "[-c FILE] NAME VALUE",
      "change a setting while the gateway runs, until the configuration changes it", command_set},
     {"unset", "[-c FILE] NAME", "take such a change back", command_unset},
+    {"key", "new", "make a key for a consumer, and the line that the configuration gets of it", command_key},
     {"config", "--reference | --dump", "all settings there are; the values in effect", command_config},
     {NULL, NULL, NULL, NULL},
 };

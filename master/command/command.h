@@ -28,6 +28,7 @@ extern const struct command commands[];
 int command_run(const struct options *options); /* the master: daemon, or -f */
 int command_check(const struct options *options);
 int command_config(const struct options *options); /* --reference [--roff], --dump */
+int command_key(const struct options *options);    /* new */
 int command_reload(const struct options *options);
 int command_stop(const struct options *options);
 int command_reopen(const struct options *options);

@@ -2,7 +2,7 @@
 import hashlib
 import json
 
-from gatehouse import Case, Gateway
+from gatehouse import Case, Gateway, command
 from h2peer import H2Client
 from peers import answer
 
@@ -118,6 +118,31 @@ class Identity(Case):
                     self.refused(message, "forbidden", 403)
         self.refused(gateway.get("/not"), "forbidden", 403)  # where from is asked first
         self.refused(gateway.get("/gold"), "credentials-missing")
+
+    def test_many_consumers(self):
+        """100,000 consumers of a configuration that is included, and a key that the program has made."""
+        done = command("key", "new")
+        self.assertEqual(done.status, 0, done.err)
+        key, line = done.out.splitlines()[1], done.out.splitlines()[3]
+        self.assertEqual(line, f'"{digest(key)}"')
+        self.assertNotEqual(command("key", "new").out, done.out)
+        for words in (("key",), ("key", "old"), ("key", "new", "x")):
+            self.assertEqual(command(*words).status, 2)
+        with open(self.folder + "/consumers.conf", "w", encoding="utf-8") as file:
+            file.write("consumers = (\n" + "".join(
+                f'{{ name = "c{i}"; keys = "{digest(f"key-{i}")}"; groups = [ "g{i % 10}" ]; }},\n' for i in range(99999)))
+            file.write(f'{{ name = "made"; keys = {line}; }} );\n')
+        gateway = self.gateway(extra=AUTH + '@include "consumers.conf"\n', apis="""{ name = "a"; api_key = "partners"; routes = (
+            { match = { path = "/"; }; respond = { body = "${consumer} ${consumer.groups}"; }; } ); }""")
+        self.assertEqual(gateway.get("/", fields=[("X-Api-Key", key)]).body, b"made ")
+        for i in (0, 777, 50000, 99998):
+            self.assertEqual(gateway.get("/", fields=[("X-Api-Key", f"key-{i}")]).body, f"c{i} g{i % 10}".encode())
+        self.refused(gateway.get("/", fields=[("X-Api-Key", "key-99999")]), "credentials-refused")
+        with open(self.folder + "/consumers.conf", "w", encoding="utf-8") as file:
+            file.write(f'consumers = ( {{ name = "one"; keys = {line}; }} );\n')
+        self.assertEqual(gateway.run("reload").status, 0)
+        self.assertEqual(gateway.get("/", fields=[("X-Api-Key", key)]).body, b"one ")
+        self.refused(gateway.get("/", fields=[("X-Api-Key", "key-777")]), "credentials-refused")
 
     def test_wrong(self):
         gateway = Gateway(self.folder)
