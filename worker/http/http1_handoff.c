@@ -19,7 +19,7 @@ static void move(struct http1_server *server, struct list *to)
 void http1_server_leave(struct http1_server *server)
 {
     struct http_service *service = server->service;
-    if (!service->leave || server->stays)
+    if (!service->leave || server->stays || server->admission.refusal)
         return;
     move(server, &service->leaving);
     loop_defer(service->net->loop, service->leave);

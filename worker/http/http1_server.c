@@ -482,7 +482,7 @@ struct http1_server *http1_server_make(struct http_service *service, int fd, str
     server->peer = *peer;
     server->admission = *admission;
     server->requests = 0;
-    server->stays = (tls && service->leave) || admission->refusal; /* a session can't be moved */
+    server->stays = tls && service->leave; /* a session can't be moved */
     server->refused_by = 0;
     server->exchange.service = service;
     server->exchange.peer = &server->peer;
