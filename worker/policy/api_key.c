@@ -106,18 +106,16 @@ static const void *compile(struct compiler *compiler, const void *conf)
 /* --- requests --- */
 
 /* A field that is there twice has no one value: `*twice`. */
-static struct str field_of(struct request *request, struct str name, bool strip, bool *twice)
+static struct str field_of(const struct request *request, struct str name, bool *twice)
 {
-    struct fields *fields = &request->head->fields;
+    const struct fields *fields = &request->head->fields;
     struct str value = {NULL, 0};
     for (unsigned i = 0; i < fields->count; i++) {
-        struct field *field = &fields->items[i];
+        const struct field *field = &fields->items[i];
         if (!str_case_eq(field->name, name))
             continue;
         *twice |= value.data != NULL;
         value = field->value;
-        if (strip)
-            *field = (struct field){.id = FIELD_OTHER}; /* without a name it is nowhere written */
     }
     return value;
 }
@@ -142,7 +140,7 @@ static struct str key_of(struct request *request, const struct key_source *sourc
     case PLACE_HEADER:
         break;
     }
-    return field_of(request, source->name, source->strip, twice);
+    return field_of(request, source->name, twice);
 }
 
 /* Good until the second of its end, which is no longer good. */
@@ -171,11 +169,8 @@ static enum verdict look_up(struct request *request, const struct api_key *api_k
     return identity_accept(request, identity);
 }
 
-static enum verdict on_request(struct request *request, const void *compiled)
+static enum verdict identify(struct request *request, const struct api_key *api_key)
 {
-    const struct api_key *api_key = compiled;
-    if (identity_settled(request))
-        return VERDICT_NEXT;
     for (unsigned i = 0; i < api_key->count; i++) {
         bool twice = false;
         struct str text = key_of(request, api_key->sources[i], &twice);
@@ -186,6 +181,27 @@ static enum verdict on_request(struct request *request, const void *compiled)
             return look_up(request, api_key, text);
     }
     return identity_absent(request);
+}
+
+/* Also of those that weren't looked at, as another one was enough: services get none to see. */
+static void strip(struct request *request, const struct api_key *api_key)
+{
+    const struct fields *fields = &request->head->fields;
+    for (unsigned i = 0; i < api_key->count; i++) {
+        const struct key_source *source = api_key->sources[i];
+        for (unsigned j = 0; source->strip && source->place == PLACE_HEADER && j < fields->count; j++)
+            if (str_case_eq(fields->items[j].name, source->name))
+                fields->items[j] =
+                    (struct field){.id = FIELD_OTHER}; /* without a name it is nowhere written */
+    }
+}
+
+static enum verdict on_request(struct request *request, const void *compiled)
+{
+    const struct api_key *api_key = compiled;
+    enum verdict verdict = identity_settled(request) ? VERDICT_NEXT : identify(request, api_key);
+    strip(request, api_key);
+    return verdict;
 }
 
 static void challenge(struct request *request, const void *compiled)
