@@ -191,7 +191,7 @@ class Gateway:
             f"workers = {said['workers']};",
             f'user = "{user}";' if user else "",
             f'pidfile = "{self.pidfile}"; control = "{self.control}";',
-            said.get("state", 'state = { size = "16M"; limits = "256K"; quotas = "64K"; concurrency = "256K"; };'),
+            said.get("state", 'state = { size = "24M"; limits = "256K"; quotas = "64K"; concurrency = "256K"; };'),
             said.get("log", f"""log = {{ error = "{self.error_log}"; level = "info"; {said.get("log_extra", "")}
                 access = {{ file = "{self.access_log}"; format = "json"; }}; }};"""),
             said.get("admin", f'admin = {{ socket = "{self.admin}"; }};'),

@@ -276,7 +276,7 @@ class Trial(Installed):
 
     def test_another_size_of_the_shared_memory(self):
         """It would be cold, for a slip."""
-        usual = 'size = "16M"; limits = "256K"; quotas = "64K"; concurrency = "256K";'  # as the harness has it
+        usual = 'size = "24M"; limits = "256K"; quotas = "64K"; concurrency = "256K";'  # as the harness has it
         self.served.write(state=f"state = {{ {usual} endpoints = 100; }};")
         self.refused(self.served, "endpoints can't be changed by an upgrade")
         self.served.write(state=f"state = {{ {usual} }};")
