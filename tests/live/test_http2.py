@@ -10,7 +10,7 @@ from gatehouse import free_port
 from h2peer import CANCEL, H2Client, HEADER_LIST, INTERNAL_ERROR, MAX_STREAMS, NO_ERROR
 from h2peer import PREFACE, PROTOCOL_ERROR, frames
 from pair import Pair
-from peers import Client, answer
+from peers import Client, Reader, answer
 
 BASIC = [(":method", "GET"), (":scheme", "http"), (":authority", "a"), (":path", "/")]
 RESPOND = """{ name = "r"; routes = (
@@ -371,6 +371,16 @@ class Http2(Pair):
             self.assertEqual(client.end(), NO_ERROR)
         with H2Client(gateway.port) as client:  # without a request
             self.assertEqual(client.end(), NO_ERROR)
+        with H2Client(gateway.port) as client:  # nor is it work to say one's settings again and again, or PING
+            for number in range(200):
+                try:
+                    client.send(frames.SettingsFrame(0) if number % 2 else frames.PingFrame(0, b"12345678"))
+                except OSError:
+                    break
+                if client.pump(lambda: client.goaways or client.closed, 0.05):
+                    break
+            self.assertTrue(client.goaways or client.closed)
+            self.assertEqual(client.end(), NO_ERROR)
 
     def test_an_answer_whose_head_is_too_large(self):
         """Each of its fields fits, but not all of them with what the gateway adds."""
@@ -395,6 +405,32 @@ class Http2(Pair):
             self.assertTrue(client.ping())
             client.headers(BASIC, flags=())
             self.assertEqual(client.end(), 11)
+
+    def test_fields_of_a_stream_that_is_over(self):
+        """Its trailers come in two pieces, and the answer ends between them: the connection goes on, and the time for a head holds for
+        those that never come whole."""
+        release = threading.Semaphore(0)
+
+        def serve(sock):
+            Reader(sock).head()
+            release.acquire()
+            sock.sendall(answer(b"early", close=True))
+
+        gateway = self.proxy(self.raw(serve).text, extra='client = { header_timeout = "400ms"; };', apis=RESPOND)
+        for ends in (True, False):
+            with self.subTest(ends=ends), H2Client(gateway.port, windows=False) as client:
+                self.assertTrue(client.ping())  # behind it nothing is said in the midst of the fields
+                stream = client.start("POST", "/", end=False)
+                block = client.block_of([("x", "y")])
+                client.send(frames.HeadersFrame(stream, block[:2], flags=["END_STREAM"]))
+                release.release()
+                self.assertTrue(client.pump(lambda: client.streams[stream].over))
+                if not ends:
+                    self.assertEqual(client.end(), 11)
+                    continue
+                client.send(frames.ContinuationFrame(stream, block[2:], flags=["END_HEADERS"]))
+                self.assertFalse(client.pump(lambda: client.goaways or client.closed, 1), client.goaways)
+                self.assertEqual(client.request("GET", "/ping").body, b"pong")
 
     def test_tls(self):
         authority = Authority(self.folder)

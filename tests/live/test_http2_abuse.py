@@ -90,13 +90,14 @@ class Http2Abuse(Pair):
         release = threading.Event()
         gateway = self.proxy(self.raw(lambda sock: release.wait(20)).text, apis=RESPOND)
         self.addCleanup(release.set)
-        for name, data in (("empty", b""), ("tiny", b"x")):
-            with self.subTest(name=name), H2Client(gateway.port) as client:
+        for name, data, padding, count in (("empty", b"", None, 1), ("tiny", b"x", None, 1), ("tiny", b"", 5, 2), ("tiny", b"", 255, 3)):
+            with self.subTest(name=name, padding=padding), H2Client(gateway.port) as client:
                 self.assertTrue(client.ping())
                 stream = client.start("POST", "/", end=False)
-                self.flood(client, frames.DataFrame(stream, data))
+                one = frames.DataFrame(stream, data, pad_length=padding or 0, flags=[] if padding is None else ["PADDED"])
+                self.flood(client, one)
                 self.assertEqual(client.end(), ENHANCE_YOUR_CALM)
-                wait_until(lambda: self.count(gateway, "http2_" + name) == 1, name)
+                wait_until(lambda: self.count(gateway, "http2_" + name) == count, name)
 
     def test_continuations_without_end(self):
         gateway, _ = self.pair(apis=RESPOND)

@@ -2,7 +2,8 @@
 #include "worker/http/http2_abuse.h"
 
 enum {
-    TINY_BYTES = 5, /* DATA below it is nobody's message: gRPC's smallest is of 5 bytes */
+    PADDING_MAX = 256, /* bytes of it that a frame can have, its length included */
+    TINY_BYTES = 5,    /* DATA below it is nobody's message: gRPC's smallest is of 5 bytes */
     EARNED = 16, /* points that a frame of a request, or of data, earns back: clients of gRPC answer each DATA
                                frame by PING and two WINDOW_UPDATE, to find out how fast the connection is */
     CONTINUATIONS_MAX = 16, /* of 16 KiB each, where max_head is 60 KiB at most */
@@ -49,7 +50,9 @@ void http2_abuse_earn_data(struct http2_budgets *budgets)
 
 static enum http2_abuse kind_of_data(const nghttp2_frame_hd *frame)
 {
-    if (frame->flags & NGHTTP2_FLAG_END_STREAM || frame->length >= TINY_BYTES)
+    /* Of one that is padded all may be padding, as far as its header tells (RFC 9113, section 6.1). */
+    size_t padding = frame->flags & NGHTTP2_FLAG_PADDED ? PADDING_MAX : 0;
+    if (frame->flags & NGHTTP2_FLAG_END_STREAM || frame->length >= TINY_BYTES + padding)
         return HTTP2_ABUSE_NONE;
     return frame->length ? HTTP2_ABUSE_TINY : HTTP2_ABUSE_EMPTY;
 }

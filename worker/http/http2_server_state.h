@@ -26,6 +26,10 @@ struct http2_server {
     struct pace pace;                /* while the socket is full */
     struct timer goodbye;   /* after the first GOAWAY: the last one is due, whether PING is answered or not */
     uint64_t head_deadline; /* of the fields that are being read; ms */
+    int32_t block_stream;   /* the stream of the last header block; */
+    bool block_ends : 1;    /* its last frame is here, in part at least; */
+    bool block_orphan : 1;  /* its stream was closed meanwhile: nobody tells when it is whole */
+    bool greeted : 1;       /* the client's first SETTINGS came */
     uint64_t linger_left;   /* bytes that are still read past, before it is closed */
     uint32_t requests;      /* that came on it */
     bool leaving : 1;       /* the client was told to send no more requests */

@@ -268,9 +268,34 @@ static struct http2_exchange *begin(struct http2_server *server, int32_t id)
     return exchange;
 }
 
+/* A header block that an exchange waits for is whole when on_frame() says so. Of a stream that was closed meanwhile the library
+ * says nothing: its block has to come all the same, and is as good as here when its last frame has begun. */
+static void follow_block(struct http2_server *server, const nghttp2_frame_hd *frame)
+{
+    if (frame->type != NGHTTP2_HEADERS && frame->type != NGHTTP2_CONTINUATION)
+        return;
+    if (frame->type == NGHTTP2_HEADERS) {
+        server->block_stream = frame->stream_id;
+        server->block_orphan = false;
+    }
+    server->block_ends = frame->flags & NGHTTP2_FLAG_END_HEADERS;
+    if (server->block_ends && server->block_orphan)
+        http2_server_head_timer(server, false);
+}
+
+static void orphan_block(struct http2_server *server, int32_t stream)
+{
+    if (server->block_stream != stream || !server->head_deadline)
+        return;
+    server->block_orphan = true;
+    if (server->block_ends)
+        http2_server_head_timer(server, false);
+}
+
 static int on_begin_frame(nghttp2_session *library, const nghttp2_frame_hd *frame, void *user_data)
 {
     struct http2_server *server = server_of(user_data);
+    follow_block(server, frame);
     struct http2_abuse_limits limits = http2_server_abuse_limits(server);
     (void)library;
     http2_server_abused(
@@ -390,8 +415,9 @@ static int on_frame(nghttp2_session *library, const nghttp2_frame *frame, void *
             body_end(exchange);
         break;
     case NGHTTP2_SETTINGS:
-        http2_server_idle(
-            server); /* it speaks HTTP/2 indeed: from the first on it may take its time for a request */
+        if (!server->greeted) /* it speaks HTTP/2 indeed: from now on it may take its time for a request */
+            http2_server_idle(server);
+        server->greeted = true;
         break;
     case NGHTTP2_PING:
         if (frame->hd.flags & NGHTTP2_FLAG_ACK)
@@ -421,7 +447,7 @@ static int on_stream_closed(nghttp2_session *library, int32_t id, uint32_t code,
 {
     struct http2_exchange *exchange = exchange_of_id(library, id);
     (void)code;
-    (void)user_data;
+    orphan_block(server_of(user_data), id);
     if (!exchange)
         return 0;
     exchange->closed = true;
