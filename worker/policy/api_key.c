@@ -105,17 +105,18 @@ static const void *compile(struct compiler *compiler, const void *conf)
 
 /* --- requests --- */
 
-/* A field that is there twice has no one value: `*twice`. */
-static struct str field_of(const struct request *request, struct str name, bool *twice)
+/* The source's field. One that is there twice has no one value: `*twice`. Services get none to see, if it says so. */
+static struct str take_field(struct request *request, const struct key_source *source, bool *twice)
 {
-    const struct fields *fields = &request->head->fields;
+    struct fields *fields = &request->head->fields;
     struct str value = {NULL, 0};
-    for (unsigned i = 0; i < fields->count; i++) {
-        const struct field *field = &fields->items[i];
-        if (!str_case_eq(field->name, name))
+    for (struct field *field = fields->items, *end = field + fields->count; field < end; field++) {
+        if (field->name.length != source->name.length || !str_case_eq(field->name, source->name))
             continue;
         *twice |= value.data != NULL;
         value = field->value;
+        if (source->strip)
+            *field = (struct field){.id = FIELD_OTHER}; /* without a name it is nowhere written */
     }
     return value;
 }
@@ -130,7 +131,7 @@ static struct str query_of(struct request *request, struct str name)
     return length < 0 ? raw : (struct str){out, (size_t)length};
 }
 
-static struct str key_of(struct request *request, const struct key_source *source, bool *twice)
+static struct str take_key(struct request *request, const struct key_source *source, bool *twice)
 {
     switch (source->place) {
     case PLACE_QUERY:
@@ -140,7 +141,7 @@ static struct str key_of(struct request *request, const struct key_source *sourc
     case PLACE_HEADER:
         break;
     }
-    return field_of(request, source->name, twice);
+    return take_field(request, source, twice);
 }
 
 /* Good until the second of its end, which is no longer good. */
@@ -169,38 +170,31 @@ static enum verdict look_up(struct request *request, const struct api_key *api_k
     return identity_accept(request, identity);
 }
 
-static enum verdict identify(struct request *request, const struct api_key *api_key)
+/* `*next`: the first source that wasn't looked at. */
+static enum verdict identify(struct request *request, const struct api_key *api_key, unsigned *next)
 {
-    for (unsigned i = 0; i < api_key->count; i++) {
+    while (*next < api_key->count) {
+        const struct key_source *source = api_key->sources[(*next)++];
         bool twice = false;
-        struct str text = key_of(request, api_key->sources[i], &twice);
+        struct str text = take_key(request, source, &twice);
         if (twice)
             return identity_reject(request, PROBLEM_CREDENTIALS_MALFORMED, "%.*s is there more than once",
-                                   STR_ARG(api_key->sources[i]->name));
+                                   STR_ARG(source->name));
         if (text.data)
             return look_up(request, api_key, text);
     }
     return identity_absent(request);
 }
 
-/* Also of those that weren't looked at, as another one was enough: services get none to see. */
-static void strip(struct request *request, const struct api_key *api_key)
-{
-    const struct fields *fields = &request->head->fields;
-    for (unsigned i = 0; i < api_key->count; i++) {
-        const struct key_source *source = api_key->sources[i];
-        for (unsigned j = 0; source->strip && source->place == PLACE_HEADER && j < fields->count; j++)
-            if (str_case_eq(fields->items[j].name, source->name))
-                fields->items[j] =
-                    (struct field){.id = FIELD_OTHER}; /* without a name it is nowhere written */
-    }
-}
-
 static enum verdict on_request(struct request *request, const void *compiled)
 {
     const struct api_key *api_key = compiled;
-    enum verdict verdict = identity_settled(request) ? VERDICT_NEXT : identify(request, api_key);
-    strip(request, api_key);
+    unsigned next = 0;
+    bool ignored = false;
+    enum verdict verdict = identity_settled(request) ? VERDICT_NEXT : identify(request, api_key, &next);
+    for (; next < api_key->count; next++) /* another one was enough, but this is a key too */
+        if (api_key->sources[next]->place == PLACE_HEADER)
+            take_field(request, api_key->sources[next], &ignored);
     return verdict;
 }
 
