@@ -104,7 +104,7 @@ static const char *const start_words[] = {"up", "down", NULL};
 
 static const struct row grpc_rows[] = {
     ROW_(ROW_FLAG, struct health_grpc_settings, enabled, .fallback = "true",
-         .help = "grpc = true is all the defaults; false: not so"),
+         .help = "whether it asks so; grpc = true means all the defaults"),
     ROW_(ROW_STRING, struct health_grpc_settings, service, .fallback = "",
          .help = "the service that is asked about; empty: the server as a whole"),
     ROW_END,
