@@ -46,7 +46,8 @@ static void upstream_tls_check(struct conf_loader *loader, void *structure)
 #define TLS(kind_, member, ...) ROW_(kind_, struct upstream_tls_settings, member, __VA_ARGS__)
 
 static const struct row rows[] = {
-    TLS(ROW_FLAG, enabled, .fallback = "true", .help = "whether TLS is spoken; tls = true means all the defaults"),
+    TLS(ROW_FLAG, enabled, .fallback = "true",
+        .help = "whether TLS is spoken; tls = true means all the defaults"),
     TLS(ROW_FLAG, verify, .fallback = "true",
         .help = "whether an endpoint must show a certificate that is good, and for its name; false: anybody "
                 "on the way can read and change everything"),
