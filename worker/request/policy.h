@@ -12,6 +12,7 @@
 #include "shared/conf/wants.h"
 #include "worker/codec/expr.h"
 
+struct key_set;
 struct link;
 struct request;
 struct route;
@@ -42,6 +43,7 @@ struct compiler {
     struct wants *wants; /* the generation's: the cells of shared memory that it needs */
     struct errors *errors;
     const struct settings *settings;
+    const struct key_set *key_sets; /* by their index in the settings */
     const struct route *route;
     struct origin origin; /* of the policy's setting */
     const char *policy;   /* its name */

@@ -201,6 +201,7 @@ static struct link compile_use(struct site_compiler *site, const struct route *r
         .wants = site->wants,
         .errors = site->errors,
         .settings = site->settings,
+        .key_sets = site->site->key_sets,
         .route = route,
         .origin = use->origin,
         .policy = use->policy->name,
@@ -392,12 +393,12 @@ const struct site *site_compile(const struct settings *settings, const struct po
     site->trusted = settings->trusted;
     site->trusted_count = settings->trusted_proxies.count;
     site->balancing = balancing;
+    site->key_sets = key_sets_compile(settings, wants, arena, errors); /* policies name them */
     const struct conf_policies *levels[3] = {NULL, NULL, &settings->defaults.policies};
     site->defaults = compile_chain(&compiler, NULL, levels, settings->defaults.origin);
     compile_routes(&compiler);
     compile_tls(&compiler);
     compile_upstream_tls(&compiler);
-    site->key_sets = key_sets_compile(settings, wants, arena, errors);
     site->admin = admin_router(&compiler, admin);
     return errors->count ? NULL : site;
 }
