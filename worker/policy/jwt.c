@@ -6,6 +6,7 @@
  * for this route of this generation and these keys: whatever changes, it is looked at anew.
  */
 #include "worker/request/jwt.h"
+
 #include "shared/base/random.h"
 #include "shared/base/token.h"
 #include "worker/codec/base64.h"
