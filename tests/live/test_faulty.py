@@ -386,8 +386,8 @@ class Clients(Pair):
                 if " /answer" in head[0]:
                     sock.sendall(self.LARGE)
                     flood(sock, b"x" * 65536)
-                elif " /ok" in head[0]:
-                    sock.sendall(answer(b"ok"))
+                elif " /ok" in head[0] or " /whole" in head[0]:
+                    sock.sendall(answer(b"ok" if " /ok" in head[0] else b"x" * 100000))
                     continue
                 else:
                     until_closed(sock)
@@ -449,7 +449,8 @@ class Clients(Pair):
         def settled():
             return [(process["connections"], process["requests"]) for process in gateway.processes("worker")] == [(0, 0)]
         self.assertEqual(gateway.get("/ok").body, b"ok")
-        wait_until(settled, "the first request to be over")
+        self.assertEqual(len(gateway.get("/whole").body), 100000)  # the pipe of what is relayed stays
+        wait_until(settled, "the first requests to be over")
         before, aborted = descriptors(worker), 0
         for phase in phases:
             for leave in (lambda client: client.close(), lambda client: reset(client.sock)):

@@ -101,12 +101,9 @@ const char *connection_error(const struct connection *connection, int error);
 void connection_stop(struct connection *connection);
 void connection_start(struct connection *connection);
 
-/* Whether the peer was seen to send while reading is stopped: closing now would reset the connection, and cost the peer
- * what it hasn't read yet. */
-static inline bool connection_has_unread(const struct connection *connection)
-{
-    return connection->held_length > 0 || !(connection->source.events & EPOLLIN);
-}
+/* Whether the peer has sent what nobody has read: closing now would reset the connection, and cost the peer what it hasn't read
+ * yet. Asks the socket, whose event may be still to come in this turn. */
+bool connection_has_unread(const struct connection *connection);
 
 /* Bytes that were read from the socket before it was adopted: handed over at the end of this turn, before what follows. */
 void connection_prepend(struct connection *connection, const char *data, size_t length);

@@ -149,6 +149,13 @@ void connection_read_more(struct connection *connection)
         connection->events->on_readable(connection); /* there is more, most likely */
 }
 
+bool connection_has_unread(const struct connection *connection)
+{
+    char byte;
+    return connection->held_length > 0 || !(connection->source.events & EPOLLIN) ||
+           recv(connection->source.fd, &byte, sizeof byte, MSG_PEEK | MSG_DONTWAIT) > 0;
+}
+
 void connection_stop(struct connection *connection)
 {
     connection->stopped = true; /* the event set is changed only if the peer sends meanwhile */
